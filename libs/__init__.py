@@ -1,0 +1,1 @@
+"""Shared libraries: the wire, the consistency kernel, sagas, resilience, observability, development tools."""

@@ -1,0 +1,8 @@
+"""The wire: every message that crosses a process boundary, one module per owning service.
+
+Importing this package registers all of them; `libs.contracts.base.all_messages()` lists them.
+"""
+
+from libs.contracts import catalog, devices, erp, execution, projects, snapshot, task_generation
+
+__all__ = ["catalog", "devices", "erp", "execution", "projects", "snapshot", "task_generation"]

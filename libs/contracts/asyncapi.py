@@ -1,0 +1,52 @@
+"""A service's AsyncAPI 3.0 document, made from the topic table and the message classes."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from libs.contracts.base import messages_on
+from libs.contracts.topics import Topic
+
+
+def asyncapi_document(service: str, consumes: Iterable[Topic], publishes: Iterable[Topic]) -> dict[str, Any]:
+    """Channels with their messages and keys; `receive` operations for what is consumed, `send` for what is sent."""
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    for action, topics in (("receive", consumes), ("send", publishes)):
+        for topic in topics:
+            channels[topic.name] = _channel(topic)
+            operations[f"{action}:{topic.name}"] = {
+                "action": action,
+                "channel": {"$ref": f"#/channels/{_pointer(topic.name)}"},
+            }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": f"Smart Factory: {service}", "version": "1"},
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+    }
+
+
+def _channel(topic: Topic) -> dict[str, Any]:
+    channel: dict[str, Any] = {
+        "address": topic.name,
+        "description": topic.note or f"keyed by {topic.key}, owned by {topic.owner}",
+        "messages": {
+            type_: {
+                "name": type_,
+                "title": cls.__name__,
+                "summary": (cls.__doc__ or "").strip(),
+                "payload": cls.model_json_schema(),
+                "bindings": {"kafka": {"key": {"type": "string", "description": topic.key}}},
+            }
+            for type_, cls in sorted(messages_on(topic).items())
+        },
+        "bindings": {"kafka": {"partitions": topic.partitions}},
+    }
+    if "{" in topic.name:
+        channel["parameters"] = {"device_type": {"description": "code of the device type"}}
+    return channel
+
+
+def _pointer(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

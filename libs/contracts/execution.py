@@ -1,0 +1,199 @@
+"""Work orders on the floor: admitted, staged, released; and what became of their tasks."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from libs.contracts import topics
+from libs.contracts.base import Code, Count, Data, Message, Positive, Priority, Problem, Time, message
+from libs.contracts.catalog import OnExhausted
+from libs.contracts.devices import Outcome, TaskId
+from libs.contracts.erp import LineProgress
+
+
+class RoutingStep(Data):
+    """A step of a frozen recipe with its predecessors spelled out."""
+
+    step: Positive
+    name: str
+    device_type: Code
+    expected_seconds: float
+    depends_on: tuple[Positive, ...]
+    parameters: dict[str, Any]
+    max_attempts: Positive
+    on_exhausted: OnExhausted
+
+
+class Routing(Data):
+    """A recipe snapshot as the floor needs it."""
+
+    snapshot_id: str
+    recipe_code: Code
+    steps: tuple[RoutingStep, ...] = Field(min_length=1)
+
+
+class AdmittedRecipe(Data):
+    """One recipe of a line: which snapshot, and executions per unit."""
+
+    recipe_code: Code
+    snapshot_id: str
+    quantity: Positive
+
+
+class AdmittedLine(Data):
+    line_id: Code
+    target_quantity: Positive
+    recipes: tuple[AdmittedRecipe, ...] = Field(min_length=1)
+
+
+@message("execution.work-order.admit.v1", topics.EXECUTION_COMMANDS, key="project_id")
+class AdmitWorkOrder(Message):
+    """Take the work order in, not yet to be worked on."""
+
+    activation_id: str
+    project_id: str
+    order_id: Code
+    priority: Priority
+    deadline: Time | None = None
+    ordered_at: Time
+    routings: tuple[Routing, ...]
+    lines: tuple[AdmittedLine, ...]
+
+
+@message("execution.work-order.withdraw.v1", topics.EXECUTION_COMMANDS, key="project_id")
+class WithdrawWorkOrder(Message):
+    """Undo of `AdmitWorkOrder`: the work order and all that was staged for it are removed."""
+
+    activation_id: str
+    project_id: str
+
+
+@message("execution.work-order.release.v1", topics.EXECUTION_COMMANDS, key="project_id")
+class ReleaseWorkOrder(Message):
+    """The pivot: from here on its tasks are dispatched."""
+
+    activation_id: str
+    project_id: str
+
+
+@message("execution.work-order.admitted.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderAdmitted(Message):
+    activation_id: str
+    project_id: str
+
+
+@message("execution.work-order.refused.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderRefused(Message):
+    activation_id: str
+    project_id: str
+    errors: tuple[Problem, ...]
+
+
+@message("execution.work-order.withdrawn.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderWithdrawn(Message):
+    activation_id: str
+    project_id: str
+
+
+@message("execution.tasks.staged.v1", topics.EXECUTION_EVENTS, key="project_id")
+class TasksStaged(Message):
+    """Every batch of the generation is stored."""
+
+    activation_id: str
+    project_id: str
+    generation_id: str
+
+
+@message("execution.work-order.released.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderReleased(Message):
+    activation_id: str
+    project_id: str
+
+
+@message("execution.work-order.progressed.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderProgressed(Message):
+    """The numbers of every line after a batch of reports; cumulative, ordered by the envelope's sequence."""
+
+    project_id: str
+    order_id: Code
+    lines: tuple[LineProgress, ...]
+    started_at: Time | None = None
+
+
+@message("execution.work-order.completed.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderCompleted(Message):
+    project_id: str
+    order_id: Code
+    lines: tuple[LineProgress, ...]
+    started_at: Time | None = None
+    completed_at: Time
+
+
+class TaskEvent(Message):
+    """What became of a task, and where it stands in its order."""
+
+    task_id: TaskId
+    fence: Count
+    device_id: Code
+    project_id: str
+    order_id: Code
+    line_id: Code
+    recipe_code: Code
+    execution_number: Positive
+    step: Positive
+    attempt: Positive
+    at: Time
+
+
+@message("execution.task.completed.v1", topics.EXECUTION_EVENTS, key="project_id")
+class TaskCompleted(TaskEvent):
+    outcome: Outcome
+    started_at: Time | None = None
+    expected_seconds: float
+    device_type: Code
+    measurements: dict[str, Any] | None = None
+    reason: str | None = None
+
+
+@message("execution.task.failed.v1", topics.EXECUTION_EVENTS, key="project_id")
+class TaskFailed(TaskEvent):
+    """An attempt failed; `retry_at` says when the next begins, absent when none does."""
+
+    device_type: Code
+    reason: str
+    retry_at: Time | None = None
+
+
+@message("execution.task.held.v1", topics.EXECUTION_EVENTS, key="project_id")
+class TaskHeld(TaskEvent):
+    """Attempts are used up; an operator has to decide."""
+
+    reason: str
+
+
+class IgnoredReason(StrEnum):
+    DUPLICATE = "DUPLICATE"
+    STALE_FENCE = "STALE_FENCE"
+    UNKNOWN_TASK = "UNKNOWN_TASK"
+    WRONG_DEVICE = "WRONG_DEVICE"
+    NOT_LEASED = "NOT_LEASED"
+
+
+@message("execution.report.ignored.v1", topics.EXECUTION_EVENTS, key="project_id")
+class ReportIgnored(Message):
+    """A report that moved nothing, and why."""
+
+    task_id: TaskId
+    fence: Positive
+    project_id: str
+    device_id: Code
+    report_type: str
+    reason: IgnoredReason
+
+
+@message("execution.dispatch.requested.v1", topics.EXECUTION_DISPATCH, key="device_type")
+class DispatchRequested(Message):
+    """Tasks became ready or slots became free: look again. Any number of them means one look."""
+
+    device_type: Code

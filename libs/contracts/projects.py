@@ -1,0 +1,77 @@
+"""Projects: what operators may ask for, and every change of state as one event."""
+
+from enum import StrEnum
+
+from libs.contracts import topics
+from libs.contracts.base import Code, Data, Message, Positive, Priority, Problem, Time, message
+from libs.contracts.erp import LineProgress, SnapshotRef
+
+
+class ProjectState(StrEnum):
+    PLANNING = "PLANNING"
+    ACTIVATING = "ACTIVATING"
+    ACTIVE = "ACTIVE"
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+
+
+@message("projects.project.activate.v1", topics.PROJECTS_COMMANDS, key="project_id")
+class ActivateProject(Message):
+    project_id: str
+
+
+class ProjectLine(Data):
+    line_id: Code
+    product_code: Code | None = None
+    recipe_code: Code | None = None
+    quantity: Positive
+
+
+@message("projects.project.changed.v1", topics.PROJECTS_EVENTS, key="project_id")
+class ProjectChanged(Message):
+    """The whole project after a change of its state or content; `previous` is absent for a new one."""
+
+    project_id: str
+    order_id: Code
+    revision: Positive
+    previous: ProjectState | None = None
+    state: ProjectState
+    cause: str
+    at: Time
+    priority: Priority
+    deadline: Time | None = None
+    customer_ref: str | None = None
+    lines: tuple[ProjectLine, ...]
+    snapshots: tuple[SnapshotRef, ...] = ()
+    errors: tuple[Problem, ...] = ()
+
+
+@message("projects.project.progressed.v1", topics.PROJECTS_EVENTS, key="project_id")
+class ProjectProgressed(Message):
+    """The numbers of every line, at most one a second per project while it is active."""
+
+    project_id: str
+    order_id: Code
+    at: Time
+    lines: tuple[LineProgress, ...]
+
+
+@message("projects.order.rejected.v1", topics.PROJECTS_EVENTS, key="order_id")
+class OrderRejected(Message):
+    """The ERP was told the same on its own topic; no project was made or changed."""
+
+    order_id: str
+    revision: int
+    at: Time
+    errors: tuple[Problem, ...]
+
+
+@message("projects.command.refused.v1", topics.PROJECTS_EVENTS, key="project_id")
+class CommandRefused(Message):
+    """An operator's command that the project's state does not allow; nothing was changed."""
+
+    project_id: str
+    command: str
+    at: Time
+    errors: tuple[Problem, ...]

@@ -1,0 +1,1 @@
+"""What every service shares and nothing else: ids, the clock, errors, the settings base."""

@@ -1,0 +1,81 @@
+"""What runs beside the consumers: the relay, and ticks for work that time asks for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from libs.kernel.clock import Clock, utc_now
+from libs.kernel.errors import Transient
+from libs.kernel.ids import new_id
+from libs.messaging.outbox import Outbox, entries_for
+from libs.messaging.publisher import Publisher
+from libs.messaging.routes import Tick
+from libs.messaging.store import Store
+from libs.messaging.work import Work
+from libs.observability.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+RELAY_SECONDS = 1.0
+RELAY_LEASE_SECONDS = 10.0
+LEFT_BEHIND_SECONDS = 3.0
+"""Age at which an outbox entry is taken for left behind: its writer publishes within milliseconds or is gone."""
+
+
+class Background:
+    """Repeats a step for as long as the process lives; a failure is logged and waits for the next turn."""
+
+    def __init__(self, name: str, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+        self.name = name
+        self._seconds = seconds
+        self._step = step
+
+    async def run(self) -> None:
+        while True:
+            await self.once()
+            await asyncio.sleep(self._seconds)
+
+    async def once(self) -> None:
+        try:
+            await self._step()
+        except Transient as error:
+            log.warning("background_waits", name=self.name, error=str(error))
+        except Exception:
+            log.exception("background_failed", name=self.name)
+
+
+def relay(store: Store, publisher: Publisher, metrics: Metrics, clock: Clock = utc_now) -> Background:
+    """Publishes what crashes left behind; one lease-holder a service, so that order is kept."""
+    outbox = Outbox(store, publisher)
+    holder = new_id()
+
+    async def step() -> None:
+        if await store.claim("relay", holder, RELAY_LEASE_SECONDS):
+            before = clock() - timedelta(seconds=LEFT_BEHIND_SECONDS)
+            left = await store.pending(before=before)
+            oldest = (clock() - left[0].created_at).total_seconds() if left else 0.0
+            metrics.outbox(len(left), oldest)
+            for entry in left:
+                await outbox.publish([entry])
+                metrics.relayed(entry.lane, "", len(entry.records))
+                log.info("relay_published", lane=entry.lane, records=len(entry.records))
+
+    return Background("relay", RELAY_SECONDS, step)
+
+
+def ticking(service: str, tick: Tick, store: Store, publisher: Publisher, clock: Clock = utc_now) -> Background:
+    """A tick as a unit of work: committed first, published after. Safe on several instances: they conflict, retry."""
+    outbox = Outbox(store, publisher)
+    lane = f"{service}:tick:{tick.name}"
+
+    async def step() -> None:
+        async with store.transaction() as transaction:
+            work = Work(transaction, f"/{service}", clock())
+            await tick.handler(work)
+            entries = entries_for(work.outgoing, lane, work.now)
+            await transaction.put(entries)
+        await outbox.publish(entries)
+
+    return Background(lane, tick.seconds, step)

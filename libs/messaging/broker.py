@@ -1,0 +1,119 @@
+"""The one broker factory: FastStream subscribers that hand raw batches to the kernel and commit explicitly."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.message import StreamMessage
+
+from libs.messaging.processor import Processor
+from libs.messaging.records import RawRecord
+from libs.messaging.routes import Subscription
+
+log = structlog.get_logger(__name__)
+
+POLL_MS = 10
+"""How long a poll waits; FastStream sleeps the same again after an empty one, so it adds to every latency."""
+
+
+class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Knows whether the group has given this consumer its share, be it empty; drains the batch in hand on revoke."""
+
+    def __init__(self) -> None:
+        self.joined = False
+        self.idle = asyncio.Lock()
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        self.joined = False
+        async with self.idle:
+            pass
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self.joined = True
+
+
+class Consumer:
+    """One subscription on the broker."""
+
+    def __init__(
+        self, broker: KafkaBroker, subscription: Subscription, processor: Processor, prefix: str, batch_size: int
+    ) -> None:
+        self.topic = subscription.topic.name
+        self.assignment = Assignment()
+        self._processor = processor
+        self._done: dict[TopicPartition, int] = {}
+        self._subscriber = broker.subscriber(
+            prefix + self.topic,
+            group_id=prefix + processor.consumer,
+            batch=True,
+            max_records=batch_size,
+            batch_timeout_ms=POLL_MS,
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.MANUAL,
+            listener=self.assignment,
+            parser=_untouched,
+            decoder=_raw,
+            session_timeout_ms=15_000,
+            heartbeat_interval_ms=3_000,
+        )
+        self._subscriber(self._on_batch)
+
+    @property
+    def kafka(self) -> AIOKafkaConsumer | None:
+        return self._subscriber.consumer
+
+    async def _on_batch(self, records: Any) -> None:
+        async with self.assignment.idle:
+            batch: Sequence[RawRecord] = records
+            await self._processor.handle(batch)
+            await self._commit(batch)
+
+    async def _commit(self, records: Sequence[RawRecord]) -> None:
+        """The next offset of every partition in the batch; when the partitions moved, the inbox knows the rest."""
+        next_offsets: dict[TopicPartition, int] = {}
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            next_offsets[partition] = max(next_offsets.get(partition, 0), record.offset + 1)
+        self._done |= next_offsets
+        if self.kafka is None:
+            return
+        try:
+            await self.kafka.commit(next_offsets)
+        except KafkaError as error:
+            log.warning("offsets_not_committed", topic=self.topic, error=repr(error))
+
+    def lag(self) -> dict[int, int]:
+        """Records between what is committed and the end, by partition, as of the last fetch."""
+        consumer = self.kafka
+        if consumer is None:
+            return {}
+        assigned = consumer.assignment()
+        return {
+            partition.partition: max(0, (consumer.highwater(partition) or 0) - done)
+            for partition, done in self._done.items()
+            if partition in assigned
+        }
+
+
+def make_broker(servers: str, client_id: str) -> KafkaBroker:
+    """A broker for consuming only: topics are created from our table, publishing is the kernel's."""
+    return KafkaBroker(
+        servers.split(","),
+        client_id=client_id,
+        allow_auto_create_topics=False,
+        logger=None,
+        graceful_timeout=20.0,
+    )
+
+
+async def _untouched(raw: Any) -> StreamMessage[Any]:
+    return StreamMessage(raw_message=raw, body=raw)
+
+
+async def _raw(message: StreamMessage[Any]) -> Any:
+    return message.raw_message

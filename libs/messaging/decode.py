@@ -1,0 +1,73 @@
+"""From raw records to messages, each on its own: one that cannot be read never takes its neighbours with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from libs.contracts.base import Message
+from libs.contracts.envelope import Unreadable, peek_type, read
+from libs.contracts.problems import problems_of
+from libs.messaging.dead_letters import DeadLetter
+from libs.messaging.records import Incoming, RawRecord
+from libs.messaging.routes import Subscription
+
+
+@dataclass
+class Decoded:
+    """What became of a batch of records."""
+
+    messages: list[Incoming[Any]] = field(default_factory=list)
+    unreadable: list[DeadLetter] = field(default_factory=list)
+    passed_over: int = 0
+
+
+def decode(records: Sequence[RawRecord], subscription: Subscription) -> Decoded:
+    """Read headers first, then the body; pass over what is for others, set aside what nobody can read."""
+    result = Decoded()
+    types = subscription.types
+    for record in records:
+        if not subscription.answers_for_all:
+            type_ = peek_type(record.headers)
+            if type_ is not None and type_ not in types:
+                result.passed_over += 1
+                continue
+        try:
+            message = _message(record, types, subscription)
+        except Unreadable as error:
+            result.unreadable.append(DeadLetter.of(record, error, attempts=1))
+            continue
+        if message is None:
+            result.passed_over += 1
+        else:
+            result.messages.append(message)
+    return result
+
+
+def _message(record: RawRecord, types: dict[str, type[Message]], subscription: Subscription) -> Incoming[Any] | None:
+    envelope, body = read(record.headers, record.value, _arrival(record))
+    cls = types.get(envelope.type)
+    if cls is None:
+        if subscription.answers_for_all:
+            expected = ", ".join(sorted(types))
+            raise Unreadable(f"the type {envelope.type!r} is not known here, these are: {expected}")
+        return None
+    try:
+        return Incoming(envelope, cls.model_validate_json(body), record)
+    except ValidationError as error:
+        problems = problems_of(error)
+        if subscription.invalid is None or not _is_object(error):
+            details = "; ".join(f"{problem.path or '$'}: {problem.message}" for problem in problems)
+            raise Unreadable(f"{envelope.type}: {details}") from None
+        return Incoming(envelope, cls.model_construct(), record, body, problems)
+
+
+def _is_object(error: ValidationError) -> bool:
+    return all(detail["type"] not in {"json_invalid", "model_type"} for detail in error.errors())
+
+
+def _arrival(record: RawRecord) -> datetime:
+    milliseconds = getattr(record, "timestamp", None)
+    return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC)

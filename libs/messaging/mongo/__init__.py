@@ -1,0 +1,1 @@
+"""The store on MongoDB, and the one module that imports its driver."""

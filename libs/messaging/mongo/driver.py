@@ -1,0 +1,138 @@
+"""The only module that imports the MongoDB driver: Motor by default, PyMongo's own asynchronous client on request.
+
+Motor gets critical fixes only until May 2027; `MONGO_DRIVER=pymongo` runs everything on its successor. The two
+differ in the calls wrapped here; all else has the same shape, so types are those of the successor.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal, cast
+
+import pymongo
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateMany, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.asynchronous.mongo_client import AsyncMongoClient
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WriteConcernError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+from pymongo.write_concern import WriteConcern
+
+from libs.kernel.errors import Conflict, Transient
+
+__all__ = [
+    "ASCENDING",
+    "DESCENDING",
+    "Client",
+    "Collection",
+    "Database",
+    "Document",
+    "DuplicateKeyError",
+    "IndexModel",
+    "InsertOne",
+    "PyMongoError",
+    "Session",
+    "UpdateMany",
+    "UpdateOne",
+    "aggregate",
+    "connect",
+    "session",
+    "translated",
+]
+
+Document = dict[str, Any]
+Client = AsyncMongoClient[Document]
+Database = AsyncDatabase[Document]
+Collection = AsyncCollection[Document]
+Session = AsyncClientSession
+
+_DUPLICATE_KEY = 11000
+_WRITE_CONFLICT = 112
+_TRANSIENT_CODES = frozenset({6, 7, 50, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+"""HostUnreachable … NotPrimary: what the server answers while it fails over, shuts down or is overloaded."""
+
+
+def connect(url: str, driver: Literal["motor", "pymongo"] = "motor") -> Client:
+    """A client that notices a dead server within seconds and commits with majority.
+
+    The short time-outs are measured: with the defaults a stopped server held writers for 25 s, with these 4 s.
+    """
+    options: dict[str, Any] = {
+        "tz_aware": True,
+        "connectTimeoutMS": 1500,
+        "serverSelectionTimeoutMS": 3000,
+        "socketTimeoutMS": 10_000,
+        "heartbeatFrequencyMS": 1000,
+        "retryWrites": True,
+        "w": "majority",
+        "readConcernLevel": "majority",
+        "appname": "smart-factory",
+    }
+    if driver == "pymongo":
+        return AsyncMongoClient(url, **options)
+    return cast(Client, AsyncIOMotorClient(url, **options))
+
+
+@asynccontextmanager
+async def session(client: Client) -> AsyncIterator[Session]:
+    """A session in a transaction: the caller commits, anything else aborts."""
+    started: Any = client.start_session()
+    opened: Session = await started if hasattr(started, "__await__") else started
+    try:
+        begun: Any = opened.start_transaction(
+            read_concern=ReadConcern("snapshot"),
+            write_concern=WriteConcern("majority"),
+            read_preference=ReadPreference.PRIMARY,
+        )
+        if hasattr(begun, "__await__"):
+            await begun
+        yield opened
+    finally:
+        await opened.end_session()
+
+
+async def aggregate(
+    collection: Collection, pipeline: Sequence[Mapping[str, Any]], session: Session | None = None
+) -> list[Document]:
+    """The whole result of an aggregation; keep it small."""
+    cursor: Any = collection.aggregate(pipeline, session=session)
+    if not hasattr(cursor, "to_list"):
+        cursor = await cursor
+    return cast(list[Document], await cursor.to_list(None))
+
+
+def translated(error: PyMongoError) -> Exception:
+    """The kernel's word for a driver error; the error itself when it is neither transient nor a conflict."""
+    if isinstance(error, DuplicateKeyError) or _codes(error) == {_DUPLICATE_KEY}:
+        return Conflict(f"a document with this key was there first: {error}")
+    if isinstance(error, ConnectionFailure | ExecutionTimeout | WriteConcernError):
+        return Transient(f"MongoDB is away: {error}")
+    labels = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
+    if any(error.has_error_label(label) for label in labels) or _codes(error) & _TRANSIENT_CODES:
+        return Transient(f"MongoDB asks to try again: {error}")
+    return error
+
+
+def _codes(error: PyMongoError) -> set[int]:
+    if isinstance(error, BulkWriteError):
+        return {int(item["code"]) for item in error.details.get("writeErrors", [])}
+    return {error.code} if isinstance(error, OperationFailure) and error.code is not None else set()
+
+
+def database(client: Client, namespace: str, service: str) -> Database:
+    """The database of a service: `factory_<service>`, with the namespace in front when there is one."""
+    return client[f"{namespace}_factory_{service}" if namespace else f"factory_{service}"]
+
+
+def version() -> str:
+    return str(pymongo.version)

@@ -1,0 +1,137 @@
+"""Inbox, outbox and leases on MongoDB."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from libs.kernel.clock import Clock, utc_now
+from libs.kernel.errors import Transient
+from libs.messaging.mongo import driver
+from libs.messaging.mongo.driver import IndexModel, PyMongoError
+from libs.messaging.records import Record
+from libs.messaging.store import OutboxEntry
+
+INBOX_DAYS = 35
+"""How long an applied message is remembered: longer than any topic keeps it."""
+
+
+class MongoTransaction:
+    """An open MongoDB transaction; `handle` is the driver's session."""
+
+    def __init__(self, database: driver.Database, session: driver.Session) -> None:
+        self._inbox = database["inbox"]
+        self._outbox = database["outbox"]
+        self._session = session
+
+    @property
+    def handle(self) -> driver.Session:
+        return self._session
+
+    async def seen(self, keys: Collection[str]) -> set[str]:
+        found = self._inbox.find({"_id": {"$in": list(keys)}}, {"_id": 1}, session=self._session)
+        return {document["_id"] async for document in found}
+
+    async def mark(self, keys: Iterable[str], now: datetime) -> None:
+        documents = [{"_id": key, "at": now} for key in keys]
+        if documents:
+            await self._inbox.insert_many(documents, ordered=False, session=self._session)
+
+    async def put(self, entries: Sequence[OutboxEntry]) -> None:
+        documents = [
+            {
+                "_id": entry.id,
+                "lane": entry.lane,
+                "created_at": entry.created_at,
+                "records": [list(record) for record in entry.records],
+            }
+            for entry in entries
+        ]
+        if documents:
+            await self._outbox.insert_many(documents, session=self._session)
+
+
+class MongoStore:
+    """The store of one service, in its own database."""
+
+    def __init__(self, client: driver.Client, database: driver.Database, clock: Clock = utc_now) -> None:
+        self._client = client
+        self._database = database
+        self._outbox = database["outbox"]
+        self._leases = database["leases"]
+        self._clock = clock
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[MongoTransaction]:
+        try:
+            async with driver.session(self._client) as session:
+                yield MongoTransaction(self._database, session)
+                # A cancelled commit would close the connection with its outcome unknown.
+                await asyncio.shield(session.commit_transaction())
+        except PyMongoError as error:
+            raise driver.translated(error) from error
+
+    async def pending(self, lane: str | None = None, before: datetime | None = None) -> list[OutboxEntry]:
+        query: driver.Document = {} if lane is None else {"lane": lane}
+        if before is not None:
+            query["created_at"] = {"$lt": before}
+        try:
+            documents = await self._outbox.find(query).sort("_id", 1).limit(100).to_list(None)
+        except PyMongoError as error:
+            raise driver.translated(error) from error
+        return [
+            OutboxEntry(
+                document["_id"],
+                document["lane"],
+                document["created_at"],
+                [_record(fields) for fields in document["records"]],
+            )
+            for document in documents
+        ]
+
+    async def discard(self, ids: Sequence[str]) -> None:
+        try:
+            await self._outbox.delete_many({"_id": {"$in": list(ids)}})
+        except PyMongoError as error:
+            raise driver.translated(error) from error
+
+    async def claim(self, name: str, holder: str, seconds: float) -> bool:
+        now = self._clock()
+        mine_or_free = {"_id": name, "$or": [{"holder": holder}, {"until": {"$lte": now}}]}
+        try:
+            await self._leases.update_one(
+                mine_or_free,
+                {"$set": {"holder": holder, "until": now + timedelta(seconds=seconds)}},
+                upsert=True,
+            )
+        except driver.DuplicateKeyError:
+            return False  # The upsert found no free lease and tried to add a second one.
+        except PyMongoError as error:
+            raise driver.translated(error) from error
+        return True
+
+    async def ping(self) -> str:
+        try:
+            hello = await self._client.admin.command("hello")
+        except PyMongoError as error:
+            raise driver.translated(error) from error
+        if not hello.get("isWritablePrimary"):
+            raise Transient("no primary is elected")
+        return f"primary of {hello.get('setName', 'no replica set')}"
+
+    async def prepare(self) -> None:
+        try:
+            await self._database["inbox"].create_indexes([IndexModel("at", expireAfterSeconds=INBOX_DAYS * 86_400)])
+            await self._outbox.create_indexes([IndexModel([("lane", 1), ("_id", 1)]), IndexModel("created_at")])
+        except PyMongoError as error:
+            raise driver.translated(error) from error
+
+
+def _record(fields: list[object]) -> Record:
+    topic, key, value, headers = fields
+    pairs = headers if isinstance(headers, list) else []
+    return Record(str(topic), _bytes(key), _bytes(value), [(name, bytes(content)) for name, content in pairs])
+
+
+def _bytes(value: object) -> bytes | None:
+    return bytes(value) if isinstance(value, bytes) else None

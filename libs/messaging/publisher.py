@@ -1,0 +1,88 @@
+"""Publishing: acks from all replicas, idempotent, in order; it comes back only when everything is acknowledged."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from libs.kernel.errors import Transient
+from libs.messaging.records import Record
+
+log = structlog.get_logger(__name__)
+
+LONGEST_WAIT = 5.0
+"""Seconds between two tries while Kafka is away."""
+
+
+class Publisher(Protocol):
+    """The port through which committed messages leave."""
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        """Return when every record is acknowledged; wait out a broker that is away."""
+
+
+class KafkaPublisher:
+    """aiokafka's producer instead of FastStream's: it sends without waiting and is awaited once per batch."""
+
+    def __init__(self, servers: str, client_id: str, prefix: str = "") -> None:
+        self._options = {"bootstrap_servers": servers.split(","), "client_id": client_id}
+        self._prefix = prefix
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Raises Transient while no broker answers."""
+        producer = AIOKafkaProducer(**self._options, acks="all", enable_idempotence=True, linger_ms=2)
+        try:
+            await producer.start()
+        except (KafkaError, OSError) as error:
+            await producer.stop()
+            raise Transient(f"Kafka is away: {error}") from error
+        self._producer = producer
+
+    async def stop(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+    async def ping(self) -> str:
+        """Raises Transient while no broker answers."""
+        if self._producer is None:
+            raise Transient("not connected yet")
+        try:
+            await self._producer.client.fetch_all_metadata()
+        except (KafkaError, OSError) as error:
+            raise Transient(f"Kafka is away: {error!r}") from error
+        return f"{len(self._producer.client.cluster.brokers())} brokers"
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        remaining, wait = records, 0.1
+        while remaining:
+            remaining, error = await self._send(remaining)
+            if remaining:
+                log.warning("publish_retried", records=len(remaining), error=repr(error), wait_seconds=wait)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _send(self, records: Sequence[Record]) -> tuple[Sequence[Record], BaseException | None]:
+        """Send in order; what follows the first failure is sent again, so that nobody sees a gap."""
+        producer = self._producer
+        if producer is None:
+            return records, Transient("the publisher is not started")
+        acknowledgements = []
+        failure: BaseException | None = None
+        for record in records:
+            try:
+                acknowledgements.append(
+                    await producer.send(self._prefix + record.topic, record.value, record.key, headers=record.headers)
+                )
+            except KafkaError as error:
+                failure = error
+                break
+        outcomes = await asyncio.gather(*acknowledgements, return_exceptions=True)
+        for index, outcome in enumerate(outcomes):
+            if isinstance(outcome, BaseException):
+                return records[index:], outcome
+        return records[len(outcomes) :], failure

@@ -1,0 +1,62 @@
+"""Routing is data: which handler takes which message type of which topic."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from libs.contracts.base import Message, messages_on
+from libs.contracts.topics import Topic
+from libs.messaging.records import Incoming
+from libs.messaging.work import Work
+
+Handler = Callable[[Sequence[Incoming[Any]], Work], Awaitable[None]]
+"""Takes a run of messages in their order: loads what all of them need, decides, saves and sends."""
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One consumed topic.
+
+    A topic of our own commands answers for every record: an unknown type goes to the dead letters. On a topic
+    of events, types without a handler are somebody else's business and are passed over by their header alone.
+    `invalid`, where given, answers messages whose data breaks the contract; without it they are dead letters.
+    """
+
+    topic: Topic
+    handlers: Mapping[type[Message], Handler]
+    invalid: Handler | None = None
+
+    def __post_init__(self) -> None:
+        known = messages_on(self.topic).values()
+        for cls in self.handlers:
+            if cls not in known:
+                raise ValueError(f"{cls.__name__} does not travel on {self.topic.name}")
+
+    @property
+    def types(self) -> dict[str, type[Message]]:
+        return {cls.TYPE: cls for cls in self.handlers}
+
+    @property
+    def answers_for_all(self) -> bool:
+        return self.topic.kind == "commands"
+
+    def runs(self, messages: Sequence[Incoming[Any]]) -> Iterator[tuple[Handler, list[Incoming[Any]]]]:
+        """Neighbours with the same handler in one run, so that order is kept and batches stay batches."""
+        for handler, run in groupby(messages, self._handler_of):
+            yield handler, list(run)
+
+    def _handler_of(self, message: Incoming[Any]) -> Handler:
+        if message.problems:
+            assert self.invalid is not None, "decoding lets problems through only where `invalid` is given"
+            return self.invalid
+        return self.handlers[type(message.data)]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Work that time asks for instead of a message: every `seconds`, one transaction."""
+
+    name: str
+    seconds: float
+    handler: Callable[[Work], Awaitable[None]]

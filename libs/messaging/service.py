@@ -1,0 +1,198 @@
+"""One service as one process: the composition of kernel, consumers, ticks and HTTP, from start to a clean stop."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from libs.contracts.asyncapi import asyncapi_document
+from libs.contracts.topics import Topic, fixed_topics
+from libs.kernel.errors import Transient
+from libs.kernel.settings import Settings
+from libs.messaging.background import Background, relay, ticking
+from libs.messaging.broker import Consumer, make_broker
+from libs.messaging.mongo import driver
+from libs.messaging.mongo.store import MongoStore
+from libs.messaging.processor import Processor
+from libs.messaging.publisher import KafkaPublisher
+from libs.messaging.routes import Subscription, Tick
+from libs.messaging.topics import TopicAdmin
+from libs.observability import http, logs, tracing
+from libs.observability.health import Health
+from libs.observability.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+LONGEST_WAIT = 5.0
+"""Seconds between two tries to reach a backend at start."""
+
+
+class Backends:
+    """The connections of one process; made without any IO, opened by `run`."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self.settings = settings
+        self.prefix = f"{settings.namespace}." if settings.namespace else ""
+        self.client = driver.connect(settings.mongodb, settings.mongo_driver)
+        self.database = driver.database(self.client, settings.namespace, name)
+        self.store = MongoStore(self.client, self.database)
+        self.publisher = KafkaPublisher(settings.kafka, f"{self.prefix}{name}", self.prefix)
+        self.topics = TopicAdmin(settings.kafka, self.prefix, settings.kafka_replicas)
+        self.metrics = Metrics(name)
+        self.health = Health()
+        self.tracer = tracing.configure(name)
+
+
+@dataclass
+class Service:
+    """What a composition root (`app.py`) puts together."""
+
+    backends: Backends
+    subscriptions: Sequence[Subscription] = ()
+    ticks: Sequence[Tick] = ()
+    publishes: Sequence[Topic] = ()
+    """Topics that it sends to, for its AsyncAPI document."""
+    prepare: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Indexes and the like; repeated until they succeed."""
+    app: Callable[[list[Any]], ASGIApp] = lambda routes: Starlette(routes=routes)
+    """The HTTP application around the routes that every process has."""
+    optional: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)
+    """Backends that it waits for at start but can do without later, by name."""
+
+    @property
+    def name(self) -> str:
+        return self.backends.name
+
+
+def run(build: Callable[[], Service]) -> None:
+    """The main function of every service: build, run until SIGTERM or Ctrl-C, stop cleanly."""
+    service = build()
+    settings = service.backends.settings
+    logs.configure(service.name, settings.log_level, settings.log_format)
+    try:
+        asyncio.run(_until_signalled(service))
+    except http.CannotListen as error:
+        raise SystemExit(str(error)) from None
+
+
+async def _until_signalled(service: Service) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(serve(service, stop))
+        running.add_done_callback(lambda _: stop.set())
+        await stop.wait()
+    log.info("stopped")
+
+
+async def serve(service: Service, stop: asyncio.Event) -> None:
+    """Run the service until `stop` is set. Health answers from the first moment, consuming begins last."""
+    backends, settings = service.backends, service.backends.settings
+    broker = make_broker(settings.kafka, f"{backends.prefix}{service.name}")
+    consumers = [
+        Consumer(
+            broker,
+            subscription,
+            Processor(
+                service.name,
+                subscription,
+                backends.store,
+                backends.publisher,
+                backends.tracer,
+                backends.metrics,
+            ),
+            backends.prefix,
+            settings.batch_size,
+        )
+        for subscription in service.subscriptions
+    ]
+    _watch(service, consumers)
+    document = asyncapi_document(
+        service.name, [subscription.topic for subscription in service.subscriptions], service.publishes
+    )
+    app = service.app(http.routes(backends.health, backends.metrics, lambda: document))
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(http.serve(app, settings.http_host, settings.http_port))
+        stack.callback(backends.tracer.shutdown)
+        starting = asyncio.create_task(_start(service, broker, stack))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return
+        await starting
+        log.info("started", topics=[consumer.topic for consumer in consumers])
+        background = [
+            relay(backends.store, backends.publisher, backends.metrics),
+            *(ticking(service.name, tick, backends.store, backends.publisher) for tick in service.ticks),
+            Background("lag", 5.0, lambda: _report_lag(backends.metrics, consumers)),
+        ]
+        tasks = [asyncio.create_task(each.run(), name=each.name) for each in background]
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _start(service: Service, broker: Any, stack: AsyncExitStack) -> None:
+    backends = service.backends
+    await _reached("mongodb", backends.store.ping)
+    await _reached("mongodb", backends.store.prepare)
+    for step in service.prepare:
+        await _reached("mongodb", step)
+    for name, check in service.optional.items():
+        await _reached(name, check)
+    await _reached("kafka", lambda: backends.topics.ensure(fixed_topics()))
+    await _reached("kafka", backends.publisher.start)
+    stack.push_async_callback(backends.publisher.stop)
+    # A broker that is away makes FastStream raise from aiokafka; topics exist by now, so this is a short race.
+    await _reached("kafka", broker.start)
+    stack.push_async_callback(broker.stop)
+
+
+async def _reached(backend: str, step: Callable[[], Awaitable[Any]]) -> None:
+    """Repeat a step until its backend answers, saying which one is waited for."""
+    wait = 0.2
+    while True:
+        try:
+            await step()
+        except (Transient, OSError) as error:
+            log.warning("waiting_for_backend", backend=backend, error=str(error), wait_seconds=wait)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+        else:
+            return
+
+
+def _watch(service: Service, consumers: Sequence[Consumer]) -> None:
+    """Ready means: MongoDB has a primary, the broker answers, every consumer has joined its group."""
+    backends = service.backends
+
+    async def kafka() -> str:
+        return await backends.publisher.ping()
+
+    async def partitions() -> str:
+        missing = [consumer.topic for consumer in consumers if not consumer.assignment.joined]
+        if missing:
+            raise Transient(f"not assigned yet: {', '.join(missing)}")
+        return f"{len(consumers)} consumers joined"
+
+    backends.health.add("mongodb", backends.store.ping, timeout_seconds=4.0)
+    backends.health.add("kafka", kafka)
+    backends.health.add("partitions", partitions)
+
+
+async def _report_lag(metrics: Metrics, consumers: Sequence[Consumer]) -> None:
+    for consumer in consumers:
+        for partition, behind in consumer.lag().items():
+            metrics.lag(consumer.topic, partition, behind)

@@ -1,0 +1,58 @@
+"""Topics as the broker has them: created before anybody needs them, never by accident with one partition."""
+
+from collections.abc import Iterable
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from libs.contracts.topics import DAY, DEVICES_TASKS, FOREVER, Topic, device_tasks_topic
+from libs.kernel.errors import Transient
+
+DEAD_LETTERS_KEPT_MS = 90 * DAY
+
+
+class TopicAdmin:
+    """Creates topics as the table says; what exists is left as it is."""
+
+    def __init__(self, servers: str, prefix: str = "", replicas: int = 1) -> None:
+        self._servers = servers
+        self._prefix = prefix
+        self._replicas = replicas
+
+    async def ensure(self, topics: Iterable[Topic]) -> None:
+        """Create the topics and the dead letters of those that are consumed by their owner.
+
+        Raises:
+            Transient: no broker answers.
+        """
+        wanted = [new for topic in topics for new in self._rows(topic)]
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers.split(","))
+        try:
+            await admin.start()
+            existing = set(await admin.list_topics())
+            missing = [topic for topic in wanted if topic.name not in existing]
+            if missing:
+                response = await admin.create_topics(missing)
+                for name, code, *_ in response.topic_errors:
+                    if code not in (0, TopicAlreadyExistsError.errno):
+                        raise for_code(code)(f"creating {name}")
+        except (KafkaError, OSError) as error:
+            raise Transient(f"Kafka is away: {error!r}") from error
+        finally:
+            await admin.close()
+
+    async def ensure_device_type(self, device_type: str) -> None:
+        """The topic on which a device type receives its tasks."""
+        row = DEVICES_TASKS
+        await self.ensure([Topic(device_tasks_topic(device_type), row.key, row.owner, row.kind, row.partitions)])
+
+    def _rows(self, topic: Topic) -> Iterable[NewTopic]:
+        config = {"retention.ms": str(topic.retention_ms)}
+        if topic.compacted:
+            config["cleanup.policy"] = "compact"
+        if topic.retention_ms == FOREVER:
+            config["retention.bytes"] = "-1"
+        yield NewTopic(self._prefix + topic.name, topic.partitions, self._replicas, topic_configs=config)
+        if topic.kind == "commands":
+            kept = {"retention.ms": str(DEAD_LETTERS_KEPT_MS)}
+            yield NewTopic(self._prefix + topic.dead_letters, 1, self._replicas, topic_configs=kept)

@@ -1,0 +1,6 @@
+"""Sagas as tables: a definition that a reader takes in at a glance, and a small pure engine that runs it."""
+
+from libs.saga.definition import Definition, Step
+from libs.saga.engine import Saga, SagaStatus, Sent, advance, expire, start
+
+__all__ = ["Definition", "Saga", "SagaStatus", "Sent", "Step", "advance", "expire", "start"]

@@ -1,0 +1,185 @@
+"""The engine: `(saga, message, now) → (saga, messages)`. Pure; state is persisted by step name, never by index."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from libs.contracts.base import Message, Problem
+from libs.saga.definition import Context, Definition, Step
+
+UNDO_BACKOFF_LIMIT = 300.0
+"""Seconds between two sends of an undo, at most."""
+
+LATE_KEPT = 50
+"""Late replies that a saga's own record keeps; all of them are in the audit."""
+
+
+class SagaStatus(StrEnum):
+    RUNNING = "RUNNING"
+    COMPENSATING = "COMPENSATING"
+    SUCCEEDED = "SUCCEEDED"
+    COMPENSATED = "COMPENSATED"
+    STUCK = "STUCK"
+
+    @property
+    def ended(self) -> bool:
+        return self not in {SagaStatus.RUNNING, SagaStatus.COMPENSATING}
+
+
+class Entry(BaseModel):
+    """One line of a saga's history: what happened at which step."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: datetime
+    step: str
+    what: str
+
+
+class Saga(BaseModel):
+    """Where a saga stands. Everything that it needs to go on is here or in the definition of its version."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    definition: str
+    version: int
+    status: SagaStatus
+    step: str
+    """The step whose answer is awaited, forward or (while COMPENSATING) in undo."""
+    to_undo: tuple[str, ...] = ()
+    """Undos still to come after the current one."""
+    failed_step: str | None = None
+    errors: tuple[Problem, ...] = ()
+    context: dict[str, Any]
+    since: datetime
+    attempt: int = 1
+    deadline: datetime | None
+    history: tuple[Entry, ...] = ()
+    late: tuple[Entry, ...] = ()
+
+
+class Sent(NamedTuple):
+    """A message with the id that it keeps however often it is sent."""
+
+    id: str
+    message: Message
+
+
+def start(definition: Definition, id_: str, context: Context, now: datetime) -> tuple[Saga, list[Sent]]:
+    """A new saga, waiting for its first step."""
+    first = definition.steps[0]
+    saga = Saga(
+        id=id_,
+        definition=definition.name,
+        version=definition.version,
+        status=SagaStatus.RUNNING,
+        step=first.name,
+        context=dict(context),
+        since=now,
+        deadline=None,
+    )
+    return _enter(saga, first, now)
+
+
+def advance(definition: Definition, saga: Saga, message: Message, now: datetime) -> tuple[Saga, list[Sent]]:
+    """Take an answer. One that nobody waits for (late, or again) is recorded and changes nothing else."""
+    step = definition.by_name[saga.step]
+    match saga.status:
+        case SagaStatus.RUNNING if isinstance(message, step.success):
+            return _succeeded(definition, saga, step, message, now)
+        case SagaStatus.RUNNING if step.failure is not None and isinstance(message, step.failure):
+            problems = getattr(message, "errors", ())
+            return fail(definition, saga, problems, now, itself=False)
+        case SagaStatus.COMPENSATING if step.undone is not None and isinstance(message, step.undone):
+            return _next_undo(definition, _noted(saga, now, "undone"), now)
+        case _:
+            note = Entry(at=now, step=saga.step, what=f"late {message.TYPE}")
+            return saga.model_copy(update={"late": (*saga.late, note)[-LATE_KEPT:]}), []
+
+
+def expire(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, list[Sent]]:
+    """The deadline passed without an answer: send again, or give the step up and undo it with those before it."""
+    if saga.status.ended or saga.deadline is None or saga.deadline > now:
+        return saga, []
+    step = definition.by_name[saga.step]
+    if saga.status is SagaStatus.COMPENSATING:
+        if saga.attempt >= step.tries:
+            return _ended(_noted(saga, now, "undo gave up"), SagaStatus.STUCK), []
+        again = _noted(saga, now, "undo sent again").model_copy(update={"attempt": saga.attempt + 1})
+        return _waiting(again, step, now), [_undo(again, step)]
+    if step.can_fail and saga.attempt >= step.tries:
+        waited = round(step.seconds * step.tries)
+        problem = Problem(
+            code="TIMED_OUT", path="", message=f"no answer to {step.name} within {waited} s, sent {step.tries} times"
+        )
+        return fail(definition, saga, (problem,), now, itself=True)
+    again = _noted(saga, now, "sent again").model_copy(update={"attempt": saga.attempt + 1})
+    return _waiting(again, step, now), [_command(again, step)]
+
+
+def fail(
+    definition: Definition, saga: Saga, problems: tuple[Problem, ...], now: datetime, *, itself: bool
+) -> tuple[Saga, list[Sent]]:
+    """Turn back: undo the steps before the current one, in reverse; `itself` undoes the current one as well."""
+    failed = _noted(saga, now, "failed").model_copy(
+        update={
+            "status": SagaStatus.COMPENSATING,
+            "failed_step": saga.step,
+            "errors": problems,
+            "to_undo": definition.to_undo(saga.step, itself=itself),
+        }
+    )
+    return _next_undo(definition, failed, now)
+
+
+def _succeeded(
+    definition: Definition, saga: Saga, step: Step, message: Message, now: datetime
+) -> tuple[Saga, list[Sent]]:
+    context = saga.context | step.learns(message)
+    done = _noted(saga, now, "done").model_copy(update={"context": context})
+    following = definition.after(step.name)
+    if following is None:
+        return _ended(done, SagaStatus.SUCCEEDED), []
+    return _enter(done, following, now)
+
+
+def _enter(saga: Saga, step: Step, now: datetime) -> tuple[Saga, list[Sent]]:
+    entered = saga.model_copy(update={"step": step.name, "since": now, "attempt": 1})
+    return _waiting(entered, step, now), [_command(entered, step)]
+
+
+def _next_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, list[Sent]]:
+    if not saga.to_undo:
+        return _ended(saga, SagaStatus.COMPENSATED), []
+    name, *rest = saga.to_undo
+    step = definition.by_name[name]
+    undoing = saga.model_copy(update={"step": name, "to_undo": tuple(rest), "since": now, "attempt": 1})
+    return _waiting(undoing, step, now), [_undo(undoing, step)]
+
+
+def _command(saga: Saga, step: Step) -> Sent:
+    return Sent(f"{saga.id}:{step.name}", step.command(saga.context))
+
+
+def _undo(saga: Saga, step: Step) -> Sent:
+    assert step.undo is not None, "only steps with an undo are ever undone"
+    return Sent(f"{saga.id}:{step.name}:undo", step.undo(saga.context))
+
+
+def _waiting(saga: Saga, step: Step, now: datetime) -> Saga:
+    """Forward steps wait the same time again; undos and steps that cannot fail wait longer each time."""
+    seconds = step.seconds
+    if saga.status is SagaStatus.COMPENSATING or not step.can_fail:
+        seconds = min(seconds * 2 ** (saga.attempt - 1), max(seconds, UNDO_BACKOFF_LIMIT))
+    return saga.model_copy(update={"deadline": now + timedelta(seconds=seconds)})
+
+
+def _ended(saga: Saga, status: SagaStatus) -> Saga:
+    return saga.model_copy(update={"status": status, "deadline": None})
+
+
+def _noted(saga: Saga, now: datetime, what: str) -> Saga:
+    return saga.model_copy(update={"history": (*saga.history, Entry(at=now, step=saga.step, what=what))})
