@@ -1,7 +1,7 @@
 """Building blocks of messages: the base model, the shared field types, and the registry of message types."""
 
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -26,9 +26,17 @@ Count = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=2**53 - 1)]
 """A count, number or version of at least one."""
 
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC this is not within the years 1 to 9999") from None
+
+
 Time = Annotated[
     AwareDatetime,
-    AfterValidator(lambda moment: moment.astimezone(UTC)),
+    AfterValidator(_in_utc),
     PlainSerializer(rfc3339, when_used="json"),
 ]
 """A moment: RFC 3339 with an offset on the wire, UTC in memory."""

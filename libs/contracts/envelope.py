@@ -6,8 +6,8 @@ Source: CloudEvents 1.0.2, Kafka Protocol Binding, sections 3.2 (binary) and 3.3
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Self
 
 import orjson
 
@@ -19,6 +19,8 @@ BINARY_CONTENT_TYPE = "application/json"
 STRUCTURED_CONTENT_TYPE = "application/cloudevents+json"
 LONGEST_ID = 256
 """Characters that an id may have: it becomes a key of the inbox."""
+LARGEST_SEQUENCE = 2**53 - 1
+"""What JSON readers keep exactly, and databases as a whole number."""
 
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -44,6 +46,24 @@ class Envelope:
     sequence: int | None = None
     traceparent: str | None = None
     time: datetime = field(default_factory=utc_now)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Where a message comes from: what an effect must carry on so that site, correlation and trace never break."""
+
+    site: str = DEFAULT_SITE
+    correlation_id: str = ""
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+    def as_document(self) -> dict[str, str | None]:
+        """To be kept with state whose effects come later, e.g. by a tick."""
+        return {"site": self.site, "correlation_id": self.correlation_id, "traceparent": self.traceparent}
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Self:
+        return cls(document["site"], document.get("correlation_id") or "", None, document.get("traceparent"))
 
 
 def write(envelope: Envelope) -> list[tuple[str, bytes]]:
@@ -122,7 +142,8 @@ def _texts(headers: Headers) -> dict[str, str]:
 def _attributes(headers: Mapping[str, str], value: bytes | None) -> tuple[dict[str, str], bytes]:
     if value is None:
         raise Unreadable("the record has no value")
-    if "ce_type" in headers or "ce_id" in headers:
+    structured = headers.get("content-type", "").lower().startswith(STRUCTURED_CONTENT_TYPE)
+    if not structured and ("ce_type" in headers or "ce_id" in headers):
         attributes = {name[3:]: text for name, text in headers.items() if name.startswith("ce_")}
         if "traceparent" in headers:
             attributes["traceparent"] = headers["traceparent"]
@@ -131,14 +152,16 @@ def _attributes(headers: Mapping[str, str], value: bytes | None) -> tuple[dict[s
         event = orjson.loads(value)
     except orjson.JSONDecodeError as error:
         raise Unreadable(f"the value is not JSON: {error}") from None
-    structured = headers.get("content-type", "").startswith(STRUCTURED_CONTENT_TYPE)
     if not isinstance(event, dict) or not (structured or "specversion" in event):
         raise Unreadable("neither ce_* headers (binary mode) nor a value with specversion (structured mode)")
     if "data" not in event:
         raise Unreadable("the structured event has no data")
     attributes = dict(_plain(event.items()))
     attributes.setdefault("traceparent", headers.get("traceparent", ""))
-    return attributes, orjson.dumps(event["data"])
+    try:
+        return attributes, orjson.dumps(event["data"])
+    except orjson.JSONEncodeError as error:
+        raise Unreadable(f"the data of the structured event: {error}") from None
 
 
 def _plain(items: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, str]]:
@@ -160,8 +183,8 @@ def _required(attributes: Mapping[str, str], name: str) -> str:
 def _sequence(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit():
-        raise Unreadable(f"the sequence {text[:40]!r} is not a whole number")
+    if not re.fullmatch("[0-9]{1,16}", text) or int(text) > LARGEST_SEQUENCE:
+        raise Unreadable(f"the sequence {text[:40]!r} is not a whole number of at most {LARGEST_SEQUENCE}")
     return int(text)
 
 
@@ -170,11 +193,11 @@ def _traceparent(text: str | None) -> str | None:
 
 
 def _time(text: str | None, arrived: datetime) -> datetime:
-    """The sender's time, or that of arrival when it sent none or one that nobody can read."""
+    """The sender's time in UTC, or that of arrival when it sent none or one that nobody can read."""
     if not text:
         return arrived
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else arrived
+    except (ValueError, OverflowError):
         return arrived
-    return moment if moment.tzinfo else arrived

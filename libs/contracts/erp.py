@@ -1,12 +1,21 @@
 """What an ERP sends and reads: orders in, answers out."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from libs.contracts import topics
 from libs.contracts.base import Code, Count, Data, Message, Positive, Priority, Problem, Time, message
+from libs.contracts.checks import Found, found, with_all
 
 
 class OrderLine(Data):
@@ -17,11 +26,15 @@ class OrderLine(Data):
     recipe_code: Code | None = None
     quantity: Positive = Field(description="pieces of the product, or executions of the recipe")
 
-    @model_validator(mode="after")
-    def _names_one_thing(self) -> Self:
-        if (self.product_code is None) == (self.recipe_code is None):
-            raise PydanticCustomError("ONE_OF", "give either product_code or recipe_code, not both and not none")
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _names_one_thing(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        problems: list[Found] = []
+        if isinstance(value, Mapping) and (value.get("product_code") is None) == (value.get("recipe_code") is None):
+            problems.append(
+                found("ONE_OF", (), "give either product_code or recipe_code, not both and not none", value)
+            )
+        return with_all(problems, handler, value)
 
 
 @message("erp.order.requested.v1", topics.ERP_ORDERS, key="order_id")
@@ -36,12 +49,18 @@ class OrderRequested(Message):
     auto_activate: bool = True
     customer_ref: str | None = Field(None, max_length=256)
 
-    @model_validator(mode="after")
-    def _lines_are_distinct(self) -> Self:
-        ids = [line.line_id for line in self.lines]
-        if len(set(ids)) < len(ids):
-            raise PydanticCustomError("DUPLICATE_LINE", "two lines have the same line_id")
-        return self
+    @field_validator("lines", mode="wrap")
+    @classmethod
+    def _lines_are_distinct(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> tuple[OrderLine, ...]:
+        first: dict[str, int] = {}
+        problems: list[Found] = []
+        for index, line in enumerate(value if isinstance(value, list | tuple) else ()):
+            id_ = line.get("line_id") if isinstance(line, Mapping) else getattr(line, "line_id", None)
+            if isinstance(id_, str) and first.setdefault(id_, index) != index:
+                text = f"lines[{first[id_]}] has the same line_id"
+                problems.append(found("DUPLICATE_LINE", (index, "line_id"), text, id_))
+        lines: tuple[OrderLine, ...] = with_all(problems, handler, value)
+        return lines
 
 
 @message("erp.order.cancelled.v1", topics.ERP_ORDERS, key="order_id")
@@ -60,6 +79,12 @@ class OrderAnswer(Message):
     revision: Positive
     project_id: str | None
     at: Time
+
+    @model_serializer(mode="wrap")
+    def _says_null(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Absent optional fields are left out, but every answer carries its project, be it null."""
+        data: dict[str, Any] = handler(self)
+        return data if "project_id" in data else data | {"project_id": None}
 
 
 @message("erp.order.accepted.v1", topics.ERP_ORDER_STATUS, key="order_id")

@@ -35,7 +35,13 @@ def problems_of(error: ValidationError) -> tuple[Problem, ...]:
     return tuple(
         Problem(code=_code(detail["type"]), path=path_of(detail["loc"]), message=f"{detail['msg']}{_got(detail)}")
         for detail in error.errors(include_url=False)
+        if not _follows_from_others(detail)
     )
+
+
+def _follows_from_others(detail: Any) -> bool:
+    """pydantic counts only the good items of a list: one bad item of one is "too short" as well, which misleads."""
+    return bool(detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"])
 
 
 def _code(type_: str) -> str:

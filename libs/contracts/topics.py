@@ -24,6 +24,8 @@ class Topic:
     retention_ms: int = 7 * DAY
     compacted: bool = False
     note: str = ""
+    outgoing: bool = False
+    """Read by outside clients only, so that nothing of it can become a dead letter of ours."""
 
     @property
     def dead_letters(self) -> str:
@@ -32,7 +34,7 @@ class Topic:
 
 
 ERP_ORDERS = Topic("erp.orders.v1", "order_id", "projects", "commands", 4, 30 * DAY)
-ERP_ORDER_STATUS = Topic("erp.order-status.v1", "order_id", "projects", "events", 4, 30 * DAY)
+ERP_ORDER_STATUS = Topic("erp.order-status.v1", "order_id", "projects", "events", 4, 30 * DAY, outgoing=True)
 PROJECTS_COMMANDS = Topic("projects.commands.v1", "project_id", "projects", "commands", 4)
 PROJECTS_EVENTS = Topic("projects.events.v1", "project_id", "projects", "events", 4)
 
@@ -91,6 +93,7 @@ DEVICES_TASKS = Topic(
     "events",
     4,
     note="one topic a device type, made by catalog before the device type is announced",
+    outgoing=True,
 )
 
 INSIGHT_EVENTS = Topic("insight.events.v1", "subject", "insight", "events", 4)

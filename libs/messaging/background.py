@@ -76,6 +76,7 @@ def ticking(service: str, tick: Tick, store: Store, publisher: Publisher, clock:
             await tick.handler(work)
             entries = entries_for(work.outgoing, lane, work.now)
             await transaction.put(entries)
-        await outbox.publish(entries)
+        if entries:
+            await outbox.drain(lane)  # With what a crash may have left there, which is older.
 
     return Background(lane, tick.seconds, step)

@@ -11,6 +11,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
 
+from libs.kernel.errors import Transient
 from libs.messaging.processor import Processor
 from libs.messaging.records import RawRecord
 from libs.messaging.routes import Subscription
@@ -19,6 +20,9 @@ log = structlog.get_logger(__name__)
 
 POLL_MS = 10
 """How long a poll waits; FastStream sleeps the same again after an empty one, so it adds to every latency."""
+
+DEFECT_WAIT = 5.0
+"""Seconds between two tries at a batch on which the kernel itself failed."""
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -51,7 +55,7 @@ class Consumer:
             prefix + self.topic,
             group_id=prefix + processor.consumer,
             batch=True,
-            max_records=batch_size,
+            max_records=subscription.batch_size or batch_size,
             batch_timeout_ms=POLL_MS,
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
@@ -70,8 +74,20 @@ class Consumer:
     async def _on_batch(self, records: Any) -> None:
         async with self.assignment.idle:
             batch: Sequence[RawRecord] = records
-            await self._processor.handle(batch)
+            await self._handled(batch)
             await self._commit(batch)
+
+    async def _handled(self, batch: Sequence[RawRecord]) -> None:
+        """The processor lets no error out but by a defect of its own; then standing still loses nothing.
+
+        An exception would not: FastStream goes on with the next batch, and its commit passes over this one.
+        """
+        while True:
+            try:
+                return await self._processor.handle(batch)
+            except Exception:
+                log.exception("batch_failed", topic=self.topic, records=len(batch), wait_seconds=DEFECT_WAIT)
+                await asyncio.sleep(DEFECT_WAIT)
 
     async def _commit(self, records: Sequence[RawRecord]) -> None:
         """The next offset of every partition in the batch; when the partitions moved, the inbox knows the rest."""
@@ -109,6 +125,19 @@ def make_broker(servers: str, client_id: str) -> KafkaBroker:
         logger=None,
         graceful_timeout=20.0,
     )
+
+
+async def start_consuming(broker: KafkaBroker) -> None:
+    """Start all consumers, or none.
+
+    Raises:
+        Transient: no broker answers.
+    """
+    try:
+        await broker.start()
+    except (KafkaError, OSError) as error:
+        await broker.stop()
+        raise Transient(f"Kafka is away: {error!r}") from error
 
 
 async def _untouched(raw: Any) -> StreamMessage[Any]:

@@ -46,4 +46,7 @@ class DeadLetter:
             "dlq_at": rfc3339(now),
         }
         headers += [(name, text.encode("utf-8", "replace")) for name, text in facts.items()]
-        return Record(f"{topic}.dlq", self.record.key, self.record.value, headers)
+        key, value = self.record.key, self.record.value
+        if key is None and value is None:
+            value = b""  # A producer takes a record with neither for a mistake.
+        return Record(f"{topic}.dlq", key, value, headers)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from libs.contracts.base import Message
 from libs.contracts.envelope import Unreadable, peek_type, read
 from libs.contracts.problems import problems_of
+from libs.kernel.clock import utc_now
 from libs.messaging.dead_letters import DeadLetter
 from libs.messaging.records import Incoming, RawRecord
 from libs.messaging.routes import Subscription
@@ -36,7 +37,7 @@ def decode(records: Sequence[RawRecord], subscription: Subscription) -> Decoded:
                 continue
         try:
             message = _message(record, types, subscription)
-        except Unreadable as error:
+        except Exception as error:  # Unreadable; any other is a defect here, which must not stop the neighbours
             result.unreadable.append(DeadLetter.of(record, error, attempts=1))
             continue
         if message is None:
@@ -65,9 +66,16 @@ def _message(record: RawRecord, types: dict[str, type[Message]], subscription: S
 
 
 def _is_object(error: ValidationError) -> bool:
-    return all(detail["type"] not in {"json_invalid", "model_type"} for detail in error.errors())
+    """Whether the data as a whole could be read; a part of it that should be an object is a problem like others."""
+    return all(detail["loc"] or detail["type"] not in {"json_invalid", "model_type"} for detail in error.errors())
 
 
 def _arrival(record: RawRecord) -> datetime:
+    """Kafka's timestamp of the record, which its sender may have set to anything; else now."""
     milliseconds = getattr(record, "timestamp", None)
-    return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC)
+    if not milliseconds or milliseconds < 0:
+        return utc_now()
+    try:
+        return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return utc_now()

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -45,6 +45,7 @@ class Processor:
         tracer: Tracer,
         metrics: Metrics,
         clock: Clock = utc_now,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.consumer = f"{service}:{subscription.topic.name}"
         self._source = f"/{service}"
@@ -56,6 +57,7 @@ class Processor:
         self._tracer = tracer
         self._metrics = metrics
         self._clock = clock
+        self._sleep = sleep
 
     async def handle(self, records: Sequence[RawRecord]) -> None:
         """Every record is applied, a known duplicate, somebody else's, or in the dead letters: nothing is lost.
@@ -121,7 +123,7 @@ class Processor:
                 self._metrics.transient_retry(self._topic, error)
                 if wait > 1:
                     log.warning("batch_retried", topic=self._topic, error=str(error), wait_seconds=wait)
-                await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+                await self._sleep(wait * random.uniform(0.5, 1.0))
                 wait = min(wait * 2, LONGEST_WAIT)
             else:
                 return

@@ -1,6 +1,7 @@
 """Publishing: acks from all replicas, idempotent, in order; it comes back only when everything is acknowledged."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -9,12 +10,15 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from libs.kernel.errors import Transient
-from libs.messaging.records import Record
+from libs.messaging.records import LARGEST_DEAD_LETTER, Record
 
 log = structlog.get_logger(__name__)
 
 LONGEST_WAIT = 5.0
 """Seconds between two tries while Kafka is away."""
+
+STOP_SECONDS = 5.0
+"""How long a stop waits for what is unsent; it is in the outbox, and an idempotent producer would wait for good."""
 
 
 class Publisher(Protocol):
@@ -31,10 +35,14 @@ class KafkaPublisher:
         self._options = {"bootstrap_servers": servers.split(","), "client_id": client_id}
         self._prefix = prefix
         self._producer: AIOKafkaProducer | None = None
+        self._renewing = asyncio.Lock()
+        self._retired: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Raises Transient while no broker answers."""
-        producer = AIOKafkaProducer(**self._options, acks="all", enable_idempotence=True, linger_ms=2)
+        producer = AIOKafkaProducer(
+            **self._options, acks="all", enable_idempotence=True, linger_ms=2, max_request_size=LARGEST_DEAD_LETTER
+        )
         try:
             await producer.start()
         except (KafkaError, OSError) as error:
@@ -43,9 +51,12 @@ class KafkaPublisher:
         self._producer = producer
 
     async def stop(self) -> None:
-        if self._producer is not None:
-            await self._producer.stop()
-            self._producer = None
+        producer, self._producer = self._producer, None
+        for task in self._retired:
+            task.cancel()
+        if producer is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(producer.stop(), STOP_SECONDS)
 
     async def ping(self) -> str:
         """Raises Transient while no broker answers."""
@@ -60,29 +71,52 @@ class KafkaPublisher:
     async def publish(self, records: Sequence[Record]) -> None:
         remaining, wait = records, 0.1
         while remaining:
-            remaining, error = await self._send(remaining)
+            producer = self._producer
+            remaining, error = await _send(producer, remaining, self._prefix)
             if remaining:
                 log.warning("publish_retried", records=len(remaining), error=repr(error), wait_seconds=wait)
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
+                await self._renew(producer)
 
-    async def _send(self, records: Sequence[Record]) -> tuple[Sequence[Record], BaseException | None]:
-        """Send in order; what follows the first failure is sent again, so that nobody sees a gap."""
-        producer = self._producer
-        if producer is None:
-            return records, Transient("the publisher is not started")
-        acknowledgements = []
-        failure: BaseException | None = None
-        for record in records:
-            try:
-                acknowledgements.append(
-                    await producer.send(self._prefix + record.topic, record.value, record.key, headers=record.headers)
-                )
-            except KafkaError as error:
-                failure = error
-                break
-        outcomes = await asyncio.gather(*acknowledgements, return_exceptions=True)
-        for index, outcome in enumerate(outcomes):
-            if isinstance(outcome, BaseException):
-                return records[index:], outcome
-        return records[len(outcomes) :], failure
+    async def _renew(self, failed: AIOKafkaProducer | None) -> None:
+        """Go on with a new producer: one whose sequence was refused once is refused for good.
+
+        The old one is stopped beside: others may wait for records that it still sends.
+        """
+        async with self._renewing:
+            if failed is None or failed is not self._producer:
+                return
+            with contextlib.suppress(Transient):
+                await self.start()
+                task = asyncio.create_task(_retire(failed))
+                self._retired.add(task)
+                task.add_done_callback(self._retired.discard)
+
+
+async def _retire(producer: AIOKafkaProducer) -> None:
+    with contextlib.suppress(KafkaError, OSError):
+        await producer.stop()
+
+
+async def _send(
+    producer: AIOKafkaProducer | None, records: Sequence[Record], prefix: str
+) -> tuple[Sequence[Record], BaseException | None]:
+    """Send in order; what follows the first failure is to be sent again, so that nobody sees a gap."""
+    if producer is None:
+        return records, Transient("the publisher is not started")
+    acknowledgements = []
+    failure: BaseException | None = None
+    for record in records:
+        try:
+            acknowledgements.append(
+                await producer.send(prefix + record.topic, record.value, record.key, headers=record.headers)
+            )
+        except KafkaError as error:
+            failure = error
+            break
+    outcomes = await asyncio.gather(*acknowledgements, return_exceptions=True)
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, BaseException):
+            return records[index:], outcome
+    return records[len(outcomes) :], failure

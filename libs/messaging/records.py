@@ -1,13 +1,24 @@
 """What goes through the kernel: records as Kafka has them, messages as handlers see them."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from libs.contracts.base import Message, Problem, dump
-from libs.contracts.envelope import DEFAULT_SITE, Envelope, Headers, write
+from libs.contracts.envelope import Cause as Cause
+from libs.contracts.envelope import Envelope, Headers, write
+from libs.kernel.errors import Permanent
 from libs.kernel.ids import new_id
 
 M = TypeVar("M", bound=Message, covariant=True)
+
+LARGEST_RECORD = 4 * 1024 * 1024
+"""Bytes of one record that our topics take, headers included."""
+
+LARGEST_DEAD_LETTER = 2 * LARGEST_RECORD
+"""The same of dead letters: whatever came in fits, and why it is dead beside it."""
+
+_FRAMING = 64 * 1024
+"""Bytes left for the record batch around a record and for its key."""
 
 
 class RawRecord(Protocol):
@@ -41,24 +52,6 @@ class Record(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
-    """Where a message comes from: what an effect must carry on so that site, correlation and trace never break."""
-
-    site: str = DEFAULT_SITE
-    correlation_id: str = ""
-    causation_id: str | None = None
-    traceparent: str | None = None
-
-    def as_document(self) -> dict[str, str | None]:
-        """To be kept with state whose effects come later, e.g. by a tick."""
-        return {"site": self.site, "correlation_id": self.correlation_id, "traceparent": self.traceparent}
-
-    @classmethod
-    def from_document(cls, document: dict[str, Any]) -> Self:
-        return cls(document["site"], document.get("correlation_id") or "", None, document.get("traceparent"))
-
-
-@dataclass(frozen=True, slots=True)
 class Incoming(Generic[M]):
     """One consumed message. `problems` is not empty when the data broke the contract: then `data` is unset."""
 
@@ -84,7 +77,11 @@ class Incoming(Generic[M]):
 def encode(
     message: Message, cause: Cause, source: str, *, sequence: int | None = None, id_: str | None = None
 ) -> Record:
-    """A message as a binary-mode record that carries its cause on."""
+    """A message as a binary-mode record that carries its cause on.
+
+    Raises:
+        Permanent: it is larger than any topic takes; better now than when it is committed and cannot leave.
+    """
     id_ = id_ or new_id()
     envelope = Envelope(
         id=id_,
@@ -97,4 +94,7 @@ def encode(
         sequence=sequence,
         traceparent=cause.traceparent,
     )
-    return Record(message.topic, message.key.encode(), dump(message), write(envelope))
+    record = Record(message.topic, message.key.encode(), dump(message), write(envelope))
+    if record.size > LARGEST_RECORD - _FRAMING:
+        raise Permanent(f"the message {message.TYPE} of {message.key} has {record.size} bytes, too many for a topic")
+    return record

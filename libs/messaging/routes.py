@@ -26,6 +26,8 @@ class Subscription:
     topic: Topic
     handlers: Mapping[type[Message], Handler]
     invalid: Handler | None = None
+    batch_size: int | None = None
+    """Records in one transaction, where one of them means many writes; None takes the process's setting."""
 
     def __post_init__(self) -> None:
         known = messages_on(self.topic).values()

@@ -16,7 +16,7 @@ from libs.contracts.topics import Topic, fixed_topics
 from libs.kernel.errors import Transient
 from libs.kernel.settings import Settings
 from libs.messaging.background import Background, relay, ticking
-from libs.messaging.broker import Consumer, make_broker
+from libs.messaging.broker import Consumer, make_broker, start_consuming
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
 from libs.messaging.processor import Processor
@@ -155,8 +155,7 @@ async def _start(service: Service, broker: Any, stack: AsyncExitStack) -> None:
     await _reached("kafka", lambda: backends.topics.ensure(fixed_topics()))
     await _reached("kafka", backends.publisher.start)
     stack.push_async_callback(backends.publisher.stop)
-    # A broker that is away makes FastStream raise from aiokafka; topics exist by now, so this is a short race.
-    await _reached("kafka", broker.start)
+    await _reached("kafka", lambda: start_consuming(broker))
     stack.push_async_callback(broker.stop)
 
 

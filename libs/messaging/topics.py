@@ -1,12 +1,14 @@
 """Topics as the broker has them: created before anybody needs them, never by accident with one partition."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from libs.contracts.topics import DAY, DEVICES_TASKS, FOREVER, Topic, device_tasks_topic
 from libs.kernel.errors import Transient
+from libs.messaging.records import LARGEST_DEAD_LETTER, LARGEST_RECORD
 
 DEAD_LETTERS_KEPT_MS = 90 * DAY
 
@@ -20,7 +22,7 @@ class TopicAdmin:
         self._replicas = replicas
 
     async def ensure(self, topics: Iterable[Topic]) -> None:
-        """Create the topics and the dead letters of those that are consumed by their owner.
+        """Create the topics, and the dead letters of those that services read.
 
         Raises:
             Transient: no broker answers.
@@ -44,15 +46,15 @@ class TopicAdmin:
     async def ensure_device_type(self, device_type: str) -> None:
         """The topic on which a device type receives its tasks."""
         row = DEVICES_TASKS
-        await self.ensure([Topic(device_tasks_topic(device_type), row.key, row.owner, row.kind, row.partitions)])
+        await self.ensure([replace(row, name=device_tasks_topic(device_type))])
 
     def _rows(self, topic: Topic) -> Iterable[NewTopic]:
-        config = {"retention.ms": str(topic.retention_ms)}
+        config = {"retention.ms": str(topic.retention_ms), "max.message.bytes": str(LARGEST_RECORD)}
         if topic.compacted:
             config["cleanup.policy"] = "compact"
         if topic.retention_ms == FOREVER:
             config["retention.bytes"] = "-1"
         yield NewTopic(self._prefix + topic.name, topic.partitions, self._replicas, topic_configs=config)
-        if topic.kind == "commands":
-            kept = {"retention.ms": str(DEAD_LETTERS_KEPT_MS)}
+        if not topic.outgoing:
+            kept = {"retention.ms": str(DEAD_LETTERS_KEPT_MS), "max.message.bytes": str(LARGEST_DEAD_LETTER)}
             yield NewTopic(self._prefix + topic.dead_letters, 1, self._replicas, topic_configs=kept)

@@ -12,6 +12,9 @@ from libs.saga.definition import Context, Definition, Step
 UNDO_BACKOFF_LIMIT = 300.0
 """Seconds between two sends of an undo, at most."""
 
+MOST_DOUBLINGS = 10
+"""Doublings of a wait; far above the limit, and far below where a step retried for weeks overflows a float."""
+
 LATE_KEPT = 50
 """Late replies that a saga's own record keeps; all of them are in the audit."""
 
@@ -173,7 +176,7 @@ def _waiting(saga: Saga, step: Step, now: datetime) -> Saga:
     """Forward steps wait the same time again; undos and steps that cannot fail wait longer each time."""
     seconds = step.seconds
     if saga.status is SagaStatus.COMPENSATING or not step.can_fail:
-        seconds = min(seconds * 2 ** (saga.attempt - 1), max(seconds, UNDO_BACKOFF_LIMIT))
+        seconds = min(seconds * 2 ** min(saga.attempt - 1, MOST_DOUBLINGS), max(seconds, UNDO_BACKOFF_LIMIT))
     return saga.model_copy(update={"deadline": now + timedelta(seconds=seconds)})
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 import pymongo
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateMany, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -41,6 +41,7 @@ __all__ = [
     "IndexModel",
     "InsertOne",
     "PyMongoError",
+    "ReplaceOne",
     "Session",
     "UpdateMany",
     "UpdateOne",
@@ -58,8 +59,11 @@ Session = AsyncClientSession
 
 _DUPLICATE_KEY = 11000
 _WRITE_CONFLICT = 112
-_TRANSIENT_CODES = frozenset({6, 7, 50, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
-"""HostUnreachable … NotPrimary: what the server answers while it fails over, shuts down or is overloaded."""
+_TRANSIENT_CODES = frozenset({6, 7, 13, 18, 50, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 14031})
+"""HostUnreachable … NotPrimary: what the server answers while it fails over, shuts down or is overloaded.
+
+Also Unauthorized, AuthenticationFailed and OutOfDiskSpace: an operator mends them, and no message is to blame.
+"""
 
 
 def connect(url: str, driver: Literal["motor", "pymongo"] = "motor") -> Client:

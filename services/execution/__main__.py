@@ -1,0 +1,7 @@
+"""`python -m services.execution`"""
+
+from libs.messaging.service import run
+from services.execution.app import build
+
+if __name__ == "__main__":
+    run(build)

@@ -1,0 +1,1 @@
+"""Where the floor is kept."""

@@ -1,0 +1,197 @@
+"""Work orders, routings, generations, devices and the ledger in MongoDB; tasks have a module of their own."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from libs.contracts.devices import DeviceState
+from libs.contracts.execution import Routing as RoutingData
+from libs.messaging.mongo import driver
+from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne, UpdateOne
+from libs.messaging.work import Work
+from services.execution.domain.device import Device
+from services.execution.domain.dispatch import FreeDevice
+from services.execution.domain.routing import Routing
+from services.execution.domain.work_order import WorkOrder, WorkOrderState
+from services.execution.ports import Generation
+
+
+class MongoWorkOrders:
+    def __init__(self, database: driver.Database) -> None:
+        self._orders = database["work_orders"]
+
+    async def prepare(self) -> None:
+        opened = IndexModel(
+            [("site", 1), ("device_types", 1)], partialFilterExpression={"state": WorkOrderState.OPEN.value}
+        )
+        await self._orders.create_indexes([opened])
+
+    async def load(self, work: Work, ids: Collection[str]) -> dict[str, WorkOrder]:
+        found = self._orders.find({"_id": {"$in": list(ids)}}, session=work.transaction.handle)
+        return {document["_id"]: _order(document) async for document in found}
+
+    async def save(self, work: Work, orders: Iterable[WorkOrder]) -> None:
+        writes = [
+            ReplaceOne({"_id": order.id}, {"_id": order.id, **order.model_dump(exclude={"id"})}, upsert=True)
+            for order in orders
+        ]
+        if writes:
+            await self._orders.bulk_write(writes, ordered=False, session=work.transaction.handle)
+
+    async def add(self, work: Work, moved: Mapping[str, tuple[WorkOrder, Mapping[tuple[str, str, str], int]]]) -> None:
+        writes = []
+        for order, increments in moved.values():
+            added: dict[str, int] = {}
+            for (line_id, recipe_code, counter), amount in increments.items():
+                line, recipe = order.place(line_id, recipe_code)
+                added[f"lines.{line}.recipes.{recipe}.{counter}"] = amount
+            now = {
+                "state": order.state.value,
+                "sequence": order.sequence,
+                "started_at": order.started_at,
+                "completed_at": order.completed_at,
+            }
+            change: Document = {"$set": now}
+            if added:
+                change["$inc"] = added
+            writes.append(UpdateOne({"_id": order.id}, change))
+        if writes:
+            await self._orders.bulk_write(writes, ordered=False, session=work.transaction.handle)
+
+    async def open_for(self, work: Work, site: str, device_type: str) -> list[WorkOrder]:
+        query = {"site": site, "device_types": device_type, "state": WorkOrderState.OPEN.value}
+        found = self._orders.find(query, session=work.transaction.handle)
+        return [_order(document) async for document in found]
+
+
+class MongoRoutings:
+    """Immutable, so what was read once is kept in memory; the newest so many of them."""
+
+    MOST_KNOWN = 2000
+
+    def __init__(self, database: driver.Database) -> None:
+        self._routings = database["routings"]
+        self._known: dict[str, Routing] = {}
+
+    async def load(self, work: Work, site: str, snapshot_ids: Collection[str]) -> dict[str, Routing]:
+        ids = {snapshot_id: f"{site}/{snapshot_id}" for snapshot_id in snapshot_ids}
+        missing = [id_ for id_ in ids.values() if id_ not in self._known]
+        if missing:
+            found = self._routings.find({"_id": {"$in": missing}}, session=work.transaction.handle)
+            async for document in found:
+                self._known[document["_id"]] = Routing(RoutingData.model_validate(document["routing"]))
+        found_now = {snapshot_id: self._known[id_] for snapshot_id, id_ in ids.items()}
+        while len(self._known) > self.MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        return found_now
+
+    async def keep(self, work: Work, site: str, routings: Iterable[RoutingData]) -> None:
+        wanted = {f"{site}/{routing.snapshot_id}": routing for routing in routings}
+        found = self._routings.find({"_id": {"$in": list(wanted)}}, {"_id": 1}, session=work.transaction.handle)
+        there = {document["_id"] async for document in found}
+        documents = [
+            {"_id": id_, "site": site, "routing": routing.model_dump(mode="json")}
+            for id_, routing in wanted.items()
+            if id_ not in there
+        ]
+        if documents:
+            await self._routings.insert_many(documents, ordered=False, session=work.transaction.handle)
+
+
+class MongoLedger:
+    """Append-only; an id that is there already would mean that a report counted twice, and aborts the batch."""
+
+    def __init__(self, database: driver.Database) -> None:
+        self._ledger = database["ledger"]
+
+    async def prepare(self) -> None:
+        await self._ledger.create_indexes([IndexModel([("project_id", 1), ("ends_execution", 1)])])
+
+    async def append(self, work: Work, facts: Sequence[dict[str, Any]]) -> None:
+        if facts:
+            await self._ledger.insert_many(facts, ordered=False, session=work.transaction.handle)
+
+
+class MongoGenerations:
+    def __init__(self, database: driver.Database) -> None:
+        self._generations = database["generations"]
+
+    async def prepare(self) -> None:
+        await self._generations.create_indexes([IndexModel("project_id")])
+
+    async def load(self, work: Work, ids: Collection[str]) -> dict[str, Generation]:
+        found = self._generations.find({"_id": {"$in": list(ids)}}, session=work.transaction.handle)
+        return {
+            document["_id"]: Generation(
+                document["_id"], document["project_id"], document["batches"], frozenset(document["received"])
+            )
+            async for document in found
+        }
+
+    async def save(self, work: Work, generations: Iterable[Generation]) -> None:
+        writes = [
+            ReplaceOne(
+                {"_id": generation.id},
+                {
+                    "project_id": generation.project_id,
+                    "batches": generation.batches,
+                    "received": sorted(generation.received),
+                },
+                upsert=True,
+            )
+            for generation in generations
+        ]
+        if writes:
+            await self._generations.bulk_write(writes, ordered=False, session=work.transaction.handle)
+
+    async def remove(self, work: Work, project_id: str) -> None:
+        await self._generations.delete_many({"project_id": project_id}, session=work.transaction.handle)
+
+
+class MongoDevices:
+    def __init__(self, database: driver.Database) -> None:
+        self._devices = database["devices"]
+
+    async def prepare(self) -> None:
+        await self._devices.create_indexes([IndexModel([("site", 1), ("device_type", 1), ("state", 1)])])
+
+    async def load(self, work: Work, site: str, ids: Collection[str]) -> dict[str, Device]:
+        query = {"_id": {"$in": [f"{site}/{id_}" for id_ in ids]}}
+        found = self._devices.find(query, session=work.transaction.handle)
+        return {document["device_id"]: _device(document) async for document in found}
+
+    async def save(self, work: Work, devices: Iterable[Device]) -> None:
+        writes = []
+        for device in devices:
+            document = asdict(device)
+            document["device_id"] = document.pop("id")
+            writes.append(ReplaceOne({"_id": f"{device.site}/{device.id}"}, document, upsert=True))
+        if writes:
+            await self._devices.bulk_write(writes, ordered=False, session=work.transaction.handle)
+
+    async def seen(self, work: Work, site: str, ids: Collection[str]) -> None:
+        query = {"_id": {"$in": [f"{site}/{id_}" for id_ in ids]}}
+        await self._devices.update_many(query, {"$set": {"last_seen": work.now}}, session=work.transaction.handle)
+
+    async def taking(self, work: Work, site: str, device_type: str) -> list[FreeDevice]:
+        states = [DeviceState.IDLE.value, DeviceState.RUNNING.value]
+        query = {"site": site, "device_type": device_type, "state": {"$in": states}}
+        found = self._devices.find(query, {"device_id": 1, "slots": 1}, session=work.transaction.handle)
+        return [FreeDevice(document["device_id"], document["slots"]) async for document in found]
+
+
+def _order(document: Document) -> WorkOrder:
+    return WorkOrder.model_validate(document | {"id": document["_id"]})
+
+
+def _device(document: Document) -> Device:
+    return Device(
+        id=document["device_id"],
+        site=document["site"],
+        device_type=document["device_type"],
+        slots=document["slots"],
+        state=DeviceState(document["state"]),
+        last_seen=document["last_seen"],
+        name=document.get("name"),
+        reason=document.get("reason"),
+    )

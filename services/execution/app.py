@@ -1,0 +1,51 @@
+"""The composition root of the execution service."""
+
+from datetime import timedelta
+
+from libs.contracts import topics
+from libs.messaging.service import Backends, Service
+from services.execution.adapters.mongo import (
+    MongoDevices,
+    MongoGenerations,
+    MongoLedger,
+    MongoRoutings,
+    MongoWorkOrders,
+)
+from services.execution.adapters.mongo_tasks import MongoTasks
+from services.execution.domain.progress import Backoff
+from services.execution.handlers.commands import CommandHandlers
+from services.execution.handlers.devices import DeviceHandlers
+from services.execution.handlers.dispatch import DispatchHandlers
+from services.execution.handlers.progress import ProgressHandlers
+from services.execution.handlers.staging import StagingHandlers
+from services.execution.routes import Handlers, routes, ticks
+from services.execution.settings import ExecutionSettings
+
+
+def build(settings: ExecutionSettings | None = None) -> Service:
+    settings = settings or ExecutionSettings.from_environment()
+    backends = Backends("execution", settings)
+    database = backends.database
+    orders, routings, tasks = MongoWorkOrders(database), MongoRoutings(database), MongoTasks(database)
+    generations, devices, ledger = MongoGenerations(database), MongoDevices(database), MongoLedger(database)
+    backoff = Backoff(timedelta(seconds=settings.retry_seconds), timedelta(seconds=settings.longest_retry_seconds))
+    lease = timedelta(seconds=settings.lease_seconds)
+    handlers = Handlers(
+        CommandHandlers(orders, routings, tasks, generations, settings.max_executions),
+        StagingHandlers(orders, routings, tasks, generations),
+        ProgressHandlers(orders, routings, tasks, ledger, backoff, settings.window),
+        DispatchHandlers(orders, routings, tasks, devices, lease, settings.leases_at_once),
+        DeviceHandlers(devices, tasks, lease),
+    )
+    return Service(
+        backends,
+        subscriptions=routes(handlers),
+        ticks=ticks(handlers),
+        prepare=tuple(each.prepare for each in (orders, tasks, generations, devices, ledger)),
+        publishes=(
+            topics.EXECUTION_EVENTS,
+            topics.DEVICES_TASKS,
+            topics.EXECUTION_DISPATCH,
+            topics.TASK_GENERATION_COMMANDS,
+        ),
+    )

@@ -1,0 +1,1 @@
+"""The rules of the floor: pure, without IO and clock."""

@@ -1,0 +1,89 @@
+"""What counted executions mean for their work order: new numbers, the next range to generate, completion."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+
+from libs.contracts.base import Message
+from libs.contracts.execution import WorkOrderCompleted, WorkOrderProgressed
+from libs.contracts.task_generation import ExecutionRange, GenerateTasks
+from services.execution.domain.routing import Routing
+from services.execution.domain.work_order import RecipePlan, WorkOrder, WorkOrderState
+
+Counts = Mapping[tuple[str, str, str], int]
+"""Increments of (line, recipe, counter)."""
+
+
+def settle(
+    order: WorkOrder, counts: Counts, routings: Mapping[str, Routing], window: int, now: datetime
+) -> tuple[WorkOrder, Counter[tuple[str, str, str]], list[tuple[Message, int | None]]]:
+    """The order with the counts added, all increments (those of `requested` too), messages with their sequence."""
+    increments = Counter(counts)
+    counted = _added(order, increments)
+    messages: list[tuple[Message, int | None]] = []
+    if counted.state is WorkOrderState.OPEN:
+        for command in refills(counted, routings, window):
+            messages.append((command, None))
+            executions = command.ranges[0]
+            asked = executions.last_execution - executions.first_execution + 1
+            increments[executions.line_id, executions.recipe_code, "requested"] += asked
+        counted = _added(order, increments)
+    counted = counted.model_copy(
+        update={"sequence": order.sequence + 1, "started_at": order.started_at or (now if counts else None)}
+    )
+    lines = counted.progress()
+    if not counted.fulfilled or counted.state is WorkOrderState.COMPLETED:
+        progressed = WorkOrderProgressed(
+            project_id=order.id, order_id=order.order_id, lines=lines, started_at=counted.started_at
+        )
+        return counted, increments, [(progressed, counted.sequence), *messages]
+    done = counted.model_copy(update={"state": WorkOrderState.COMPLETED, "completed_at": now})
+    completed = WorkOrderCompleted(
+        project_id=order.id, order_id=order.order_id, lines=lines, started_at=done.started_at, completed_at=now
+    )
+    return done, increments, [(completed, done.sequence), *messages]
+
+
+def refills(order: WorkOrder, routings: Mapping[str, Routing], window: int) -> list[GenerateTasks]:
+    """The next range of every recipe whose open executions have run down to half a window."""
+    return [
+        GenerateTasks(
+            activation_id=order.activation_id,
+            project_id=order.id,
+            generation_id=f"{order.id}/{line.line_id}/{recipe.recipe_code}/{recipe.requested + 1}",
+            ranges=(
+                ExecutionRange(
+                    line_id=line.line_id,
+                    recipe_code=recipe.recipe_code,
+                    snapshot_id=recipe.snapshot_id,
+                    first_steps=routings[recipe.snapshot_id].first_steps,
+                    first_execution=recipe.requested + 1,
+                    last_execution=min(recipe.planned, recipe.requested + window),
+                ),
+            ),
+        )
+        for line in order.lines
+        for recipe in line.recipes
+        if recipe.requested < recipe.planned and recipe.open <= window // 2
+    ]
+
+
+def _added(order: WorkOrder, counts: Counts) -> WorkOrder:
+    return order.model_copy(
+        update={
+            "lines": tuple(
+                line.model_copy(
+                    update={"recipes": tuple(_recipe(line.line_id, recipe, counts) for recipe in line.recipes)}
+                )
+                for line in order.lines
+            )
+        }
+    )
+
+
+def _recipe(line_id: str, recipe: RecipePlan, counts: Counts) -> RecipePlan:
+    changed = {
+        counter: getattr(recipe, counter) + counts.get((line_id, recipe.recipe_code, counter), 0)
+        for counter in ("requested", "planned", "begun", "good", "scrapped")
+    }
+    return recipe.model_copy(update=changed)

@@ -1,0 +1,90 @@
+"""Batches of planned executions become task documents."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from libs.contracts.execution import DispatchRequested, TasksStaged
+from libs.contracts.task_generation import TaskBatch
+from libs.messaging.records import Incoming
+from libs.messaging.work import Work
+from services.execution.domain.task import Task, ready_task
+from services.execution.domain.work_order import WorkOrder, WorkOrderState
+from services.execution.ports import Generation, Generations, Routings, Tasks, WorkOrders
+
+ENDED = {WorkOrderState.WITHDRAWN, WorkOrderState.CANCELLED, WorkOrderState.COMPLETED}
+
+
+@dataclass(frozen=True)
+class StagingHandlers:
+    orders: WorkOrders
+    routings: Routings
+    tasks: Tasks
+    generations: Generations
+
+    async def on_batches(self, run: Sequence[Incoming[TaskBatch]], work: Work) -> None:
+        orders = await self.orders.load(work, {message.data.project_id for message in run})
+        known = await self.generations.load(work, {message.data.generation_id for message in run})
+        created: list[Task] = []
+        moved: dict[str, tuple[WorkOrder, Counter[tuple[str, str, str]]]] = {}
+        touched: dict[str, Generation] = {}
+        nudges: dict[str, Incoming[TaskBatch]] = {}
+        for message in run:
+            batch = message.data
+            order = orders.get(batch.project_id)
+            if order is None or order.state in ENDED or order.activation_id != batch.activation_id:
+                continue  # of an activation that was undone, or an order that ended: nothing is to be made
+            generation = known.get(batch.generation_id) or Generation(
+                batch.generation_id, batch.project_id, batch.batches, frozenset()
+            )
+            if batch.index in generation.received:
+                continue
+            generation = generation._replace(received=generation.received | {batch.index})
+            known[generation.id] = touched[generation.id] = generation
+            tasks = await self._expand(message, order, work)
+            created += tasks
+            order = _reaching(order, batch, moved)
+            orders[order.id] = order
+            if order.state is WorkOrderState.OPEN:
+                nudges |= {task.device_type: message for task in tasks}
+            if len(generation.received) == generation.batches:
+                staged = TasksStaged(
+                    activation_id=batch.activation_id, project_id=batch.project_id, generation_id=generation.id
+                )
+                work.send(staged, message.cause)
+        await self.tasks.create(work, created)
+        await self.generations.save(work, touched.values())
+        await self.orders.add(work, moved)
+        for device_type, message in nudges.items():
+            work.send(DispatchRequested(device_type=device_type), message.cause)
+
+    async def _expand(self, message: Incoming[TaskBatch], order: WorkOrder, work: Work) -> list[Task]:
+        executions = message.data.executions
+        routings = await self.routings.load(work, order.site, {executions.snapshot_id})
+        routing = routings[executions.snapshot_id]
+        cause = message.cause.as_document()
+        return [
+            ready_task(order.site, order.id, executions.line_id, executions.recipe_code, number, step, routing, cause)
+            for number in range(executions.first_execution, executions.last_execution + 1)
+            for step in executions.first_steps
+        ]
+
+
+def _reaching(
+    order: WorkOrder, batch: TaskBatch, moved: dict[str, tuple[WorkOrder, Counter[tuple[str, str, str]]]]
+) -> WorkOrder:
+    """The plan reaches as far as the executions that exist: the first window was asked for by the saga."""
+    executions = batch.executions
+    line, recipe = order.place(executions.line_id, executions.recipe_code)
+    missing = executions.last_execution - order.lines[line].recipes[recipe].requested
+    if missing <= 0:
+        return order
+    recipes = list(order.lines[line].recipes)
+    recipes[recipe] = recipes[recipe].model_copy(update={"requested": executions.last_execution})
+    lines = list(order.lines)
+    lines[line] = lines[line].model_copy(update={"recipes": tuple(recipes)})
+    reached = order.model_copy(update={"lines": tuple(lines)})
+    _, increments = moved.get(order.id, (order, Counter()))
+    increments[executions.line_id, executions.recipe_code, "requested"] += missing
+    moved[order.id] = reached, increments
+    return reached

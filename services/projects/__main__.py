@@ -1,0 +1,7 @@
+"""`python -m services.projects`"""
+
+from libs.messaging.service import run
+from services.projects.app import build
+
+if __name__ == "__main__":
+    run(build)

@@ -1,0 +1,1 @@
+"""Where projects and sagas are kept."""

@@ -1,0 +1,29 @@
+"""The composition root of the projects service."""
+
+from libs.contracts import topics
+from libs.messaging.service import Backends, Service
+from services.projects.adapters.mongo import MongoProjects, MongoSagas
+from services.projects.handlers import ProjectHandlers
+from services.projects.routes import routes, ticks
+from services.projects.settings import ProjectsSettings
+
+
+def build(settings: ProjectsSettings | None = None) -> Service:
+    settings = settings or ProjectsSettings.from_environment()
+    backends = Backends("projects", settings)
+    projects, sagas = MongoProjects(backends.database), MongoSagas(backends.database)
+    handlers = ProjectHandlers(projects, sagas, settings)
+    return Service(
+        backends,
+        subscriptions=routes(handlers),
+        ticks=ticks(handlers),
+        prepare=(projects.prepare, sagas.prepare),
+        publishes=(
+            topics.ERP_ORDER_STATUS,
+            topics.PROJECTS_EVENTS,
+            topics.CATALOG_COMMANDS,
+            topics.SNAPSHOT_COMMANDS,
+            topics.TASK_GENERATION_COMMANDS,
+            topics.EXECUTION_COMMANDS,
+        ),
+    )

@@ -1,0 +1,1 @@
+"""The rules of projects: pure, without IO and clock."""

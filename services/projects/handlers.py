@@ -1,0 +1,172 @@
+"""The three beats, for a whole run of messages at once: load, decide, save and send."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import structlog
+
+from libs.contracts.erp import OrderCancelled, OrderRequested
+from libs.contracts.execution import WorkOrderCompleted, WorkOrderProgressed
+from libs.contracts.projects import ActivateProject, ProjectState
+from libs.kernel.errors import Permanent
+from libs.kernel.ids import project_id_of
+from libs.messaging.records import Cause, Incoming
+from libs.messaging.work import Work
+from libs.saga import Sent, advance, expire, start
+from services.projects.domain import activation, intake, progress
+from services.projects.domain.project import Out, Project
+from services.projects.ports import Projects, Sagas, StoredSaga
+from services.projects.saga import ACTIVATION, context_of
+from services.projects.settings import ProjectsSettings
+
+log = structlog.get_logger(__name__)
+
+SWEPT_AT_ONCE = 200
+"""Documents that one tick takes; the next tick takes the rest."""
+
+
+class ProjectHandlers:
+    """Everything that moves projects and their sagas."""
+
+    def __init__(self, projects: Projects, sagas: Sagas, settings: ProjectsSettings) -> None:
+        self._projects = projects
+        self._sagas = sagas
+        self._window = settings.window
+        self._pause = timedelta(seconds=settings.progress_seconds)
+
+    async def on_orders(self, run: Sequence[Incoming[OrderRequested | OrderCancelled]], work: Work) -> None:
+        ids = [project_id_of(message.site, message.data.order_id) for message in run]
+        known: dict[str, Project | None] = {**await self._projects.load(work, set(ids))}
+        batch = _Batch(work)
+        for id_, message in zip(ids, run, strict=True):
+            order, cause = message.data, message.cause
+            if isinstance(order, OrderCancelled):
+                project, out = intake.cancel(known.get(id_), order, work.now)
+            else:
+                project, out = intake.request(known.get(id_), order, message.site, work.now)
+            known[id_] = project
+            batch.decided(project if out else None, out, cause)
+            if out and project and _wants_activation(order, project, out):
+                known[id_] = self._activate(project, cause, batch)
+        await batch.save(self._projects, self._sagas)
+
+    async def on_invalid_orders(self, run: Sequence[Incoming[Any]], work: Work) -> None:
+        for message in run:
+            body = orjson.loads(message.body)
+            order_id, revision = body.get("order_id"), body.get("revision")
+            if not isinstance(order_id, str) or not order_id:
+                raise Permanent("; ".join(f"{problem.path}: {problem.message}" for problem in message.problems))
+            known_revision = revision if isinstance(revision, int) and not isinstance(revision, bool) else 0
+            problems = intake.all_problems(message.problems, body)
+            for out in intake.reject(order_id[:256], known_revision, problems, work.now):
+                work.send(out.message, message.cause)
+
+    async def on_commands(self, run: Sequence[Incoming[ActivateProject]], work: Work) -> None:
+        known = await self._projects.load(work, {message.data.project_id for message in run})
+        batch = _Batch(work)
+        for message in run:
+            project = known.get(message.data.project_id)
+            if project is not None and project.site != message.site:
+                project = None
+            if project is None or project.state is not ProjectState.PLANNING:
+                out = activation.refuse_command(project, message.data.project_id, "activate", work.now)
+                batch.decided(None, out, message.cause)
+            else:
+                known[project.id] = self._activate(project, message.cause, batch)
+        await batch.save(self._projects, self._sagas)
+
+    async def on_replies(self, run: Sequence[Incoming[Any]], work: Work) -> None:
+        sagas = await self._sagas.load(work, {message.data.activation_id for message in run})
+        projects = await self._projects.load(work, {message.data.project_id for message in run})
+        batch = _Batch(work)
+        for message in run:
+            stored = sagas.get(message.data.activation_id)
+            if stored is None or stored.cause.site != message.site:
+                log.warning("reply_to_unknown_activation", activation_id=message.data.activation_id)
+                continue
+            saga, sent = advance(ACTIVATION, stored.saga, message.data, work.now)
+            sagas[saga.id] = batch.moved(StoredSaga(saga, stored.cause), sent, message.cause)
+            project, out = activation.settle(projects[saga.context["project_id"]], saga, work.now)
+            projects[project.id] = project
+            batch.decided(project if out else None, out, message.cause)
+        await batch.save(self._projects, self._sagas)
+
+    async def on_progress(self, run: Sequence[Incoming[WorkOrderProgressed | WorkOrderCompleted]], work: Work) -> None:
+        projects = await self._projects.load(work, {message.data.project_id for message in run})
+        batch = _Batch(work)
+        for message in run:
+            known = projects.get(message.data.project_id)
+            if known is None or known.site != message.site:
+                continue
+            sequence = message.envelope.sequence or 0
+            if isinstance(message.data, WorkOrderCompleted):
+                project, out = progress.completed(known, message.data, sequence, work.now)
+            else:
+                project, out = progress.progressed(known, message.data, sequence, work.now, self._pause)
+            projects[project.id] = project
+            batch.decided(project if project is not known else None, out, message.cause)
+        await batch.save(self._projects, self._sagas)
+
+    async def flush_progress(self, work: Work) -> None:
+        """Tick: numbers that were held back go out."""
+        batch = _Batch(work)
+        for project, cause in await self._projects.progress_due(work, SWEPT_AT_ONCE):
+            batch.decided(*progress.tell(project, work.now), cause)
+        await batch.save(self._projects, self._sagas)
+
+    async def expire_sagas(self, work: Work) -> None:
+        """Tick: an answer did not come in time; send again or turn back."""
+        overdue = await self._sagas.overdue(work, SWEPT_AT_ONCE)
+        projects = await self._projects.load(work, {stored.saga.context["project_id"] for stored in overdue})
+        batch = _Batch(work)
+        for stored in overdue:
+            saga, sent = expire(ACTIVATION, stored.saga, work.now)
+            batch.moved(StoredSaga(saga, stored.cause), sent, stored.cause)
+            log.warning("saga_overdue", saga_id=saga.id, step=saga.step, status=saga.status, attempt=saga.attempt)
+            project, out = activation.settle(projects[saga.context["project_id"]], saga, work.now)
+            batch.decided(project if out else None, out, stored.cause)
+        await batch.save(self._projects, self._sagas)
+
+    def _activate(self, project: Project, cause: Cause, batch: "_Batch") -> Project:
+        activating, out = activation.begin(project, batch.work.now)
+        batch.decided(activating, out, cause)
+        context = context_of(activating, self._window)
+        saga, sent = start(ACTIVATION, activating.activation_id, context, batch.work.now)
+        batch.moved(StoredSaga(saga, cause), sent, cause)
+        log.info("activating", project_id=activating.id, order_id=activating.order_id, site=activating.site)
+        return activating
+
+
+def _wants_activation(order: OrderRequested | OrderCancelled, project: Project, out: Iterable[Out]) -> bool:
+    """An accepted request (not a rejected one) that asks to be activated at once."""
+    accepted = any(each.sequence is not None for each in out)
+    return accepted and project.auto_activate and isinstance(order, OrderRequested)
+
+
+class _Batch:
+    """The newest state of everything that a run touched, saved once."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self._projects: dict[str, Project] = {}
+        self._causes: dict[str, Cause] = {}
+        self._sagas: dict[str, StoredSaga] = {}
+
+    def decided(self, project: Project | None, out: Iterable[Out], cause: Cause) -> None:
+        if project is not None:
+            self._projects[project.id] = project
+            self._causes[project.id] = cause
+        for message, sequence, id_ in out:
+            self.work.send(message, cause, sequence=sequence, id_=id_)
+
+    def moved(self, stored: StoredSaga, sent: Iterable[Sent], cause: Cause) -> StoredSaga:
+        self._sagas[stored.saga.id] = stored
+        for id_, message in sent:
+            self.work.send(message, cause, id_=id_)
+        return stored
+
+    async def save(self, projects: Projects, sagas: Sagas) -> None:
+        await projects.save(self.work, self._projects.values(), self._causes)
+        await sagas.save(self.work, self._sagas.values())

@@ -1,0 +1,39 @@
+"""What the handlers need of the database."""
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple, Protocol
+
+from libs.messaging.records import Cause
+from libs.messaging.work import Work
+from libs.saga import Saga
+from services.projects.domain.project import Project
+
+
+class Projects(Protocol):
+    """The projects; a read and a write serve a whole run of messages."""
+
+    async def load(self, work: Work, ids: Collection[str]) -> dict[str, Project]: ...
+
+    async def save(self, work: Work, projects: Iterable[Project], causes: dict[str, Cause]) -> None:
+        """Keep the projects; `causes` by project id says on whose behalf held-back messages go out later."""
+
+    async def progress_due(self, work: Work, limit: int) -> list[tuple[Project, Cause]]:
+        """Projects whose held-back numbers are due at `work.now`, oldest first."""
+
+
+class StoredSaga(NamedTuple):
+    """A saga and on whose behalf it runs."""
+
+    saga: Saga
+    cause: Cause
+
+
+class Sagas(Protocol):
+    """The activation sagas."""
+
+    async def load(self, work: Work, ids: Collection[str]) -> dict[str, StoredSaga]: ...
+
+    async def save(self, work: Work, sagas: Iterable[StoredSaga]) -> None: ...
+
+    async def overdue(self, work: Work, limit: int) -> list[StoredSaga]:
+        """Sagas whose deadline is before `work.now`, oldest first."""

@@ -1,0 +1,172 @@
+"""The activation saga: the table that takes an order from PLANNING to ACTIVE, or back without a trace."""
+
+from typing import Any
+
+from libs.contracts import catalog, execution, snapshot, task_generation
+from libs.contracts.base import jsonable
+from libs.contracts.erp import SnapshotRef
+from libs.saga import Definition, Step
+from libs.saga.definition import Context
+from services.projects.domain.project import Project
+
+
+def context_of(project: Project, window: int) -> dict[str, Any]:
+    """What the saga needs of the order; what it learns on the way is added by the steps."""
+    return {
+        "activation_id": project.activation_id,
+        "project_id": project.id,
+        "order_id": project.order_id,
+        "priority": project.priority.value,
+        "deadline": project.deadline,
+        "ordered_at": project.ordered_at,
+        "lines": [jsonable(line) for line in project.lines],
+        "window": window,
+    }
+
+
+def _ids(context: Context) -> dict[str, str]:
+    return {"activation_id": context["activation_id"], "project_id": context["project_id"]}
+
+
+def resolve(context: Context) -> catalog.ResolveOrder:
+    return catalog.ResolveOrder(**_ids(context), lines=context["lines"])
+
+
+def learn_definitions(reply: catalog.OrderResolved) -> dict[str, Any]:
+    return {
+        "resolved": [jsonable(line) for line in reply.lines],
+        "definitions": [jsonable(definition) for definition in reply.definitions],
+    }
+
+
+def freeze(context: Context) -> snapshot.FreezeSnapshots:
+    return snapshot.FreezeSnapshots(**_ids(context), definitions=context["definitions"])
+
+
+def learn_snapshots(reply: snapshot.SnapshotsFrozen) -> dict[str, Any]:
+    return {"snapshots": [jsonable(ref) for ref in reply.snapshots]}
+
+
+def admit(context: Context) -> execution.AdmitWorkOrder:
+    """The work order with everything that the floor will need of its recipes."""
+    ids = _recipe_snapshots(context)
+    routings = tuple(
+        execution.Routing(
+            snapshot_id=ids[definition["code"]],
+            recipe_code=definition["code"],
+            steps=_steps(catalog.RecipeContent.model_validate(definition["content"])),
+        )
+        for definition in context["definitions"]
+        if definition["kind"] == "recipe"
+    )
+    lines = tuple(
+        execution.AdmittedLine(
+            line_id=line["line_id"],
+            target_quantity=line["target_quantity"],
+            recipes=tuple(
+                execution.AdmittedRecipe(**recipe, snapshot_id=ids[recipe["recipe_code"]]) for recipe in line["recipes"]
+            ),
+        )
+        for line in context["resolved"]
+    )
+    return execution.AdmitWorkOrder(
+        **_ids(context),
+        order_id=context["order_id"],
+        priority=context["priority"],
+        deadline=context["deadline"],
+        ordered_at=context["ordered_at"],
+        routings=routings,
+        lines=lines,
+    )
+
+
+def generate(context: Context) -> task_generation.GenerateTasks:
+    """The first window of every recipe of every line; execution asks for the rest when work runs low."""
+    ids = _recipe_snapshots(context)
+    first_steps = {
+        definition["code"]: tuple(
+            step.step
+            for step in _steps(catalog.RecipeContent.model_validate(definition["content"]))
+            if not step.depends_on
+        )
+        for definition in context["definitions"]
+        if definition["kind"] == "recipe"
+    }
+    ranges = tuple(
+        task_generation.ExecutionRange(
+            line_id=line["line_id"],
+            recipe_code=recipe["recipe_code"],
+            snapshot_id=ids[recipe["recipe_code"]],
+            first_steps=first_steps[recipe["recipe_code"]],
+            first_execution=1,
+            last_execution=min(line["target_quantity"] * recipe["quantity"], context["window"]),
+        )
+        for line in context["resolved"]
+        for recipe in line["recipes"]
+    )
+    return task_generation.GenerateTasks(**_ids(context), generation_id=context["activation_id"], ranges=ranges)
+
+
+def _recipe_snapshots(context: Context) -> dict[str, str]:
+    refs = [SnapshotRef.model_validate(ref) for ref in context["snapshots"]]
+    return {ref.code: ref.snapshot_id for ref in refs if ref.kind == "recipe"}
+
+
+def _steps(recipe: catalog.RecipeContent) -> tuple[execution.RoutingStep, ...]:
+    """The steps with their predecessors spelled out: none given means the step listed before."""
+    steps: list[execution.RoutingStep] = []
+    for step in recipe.steps:
+        before = tuple(earlier.step for earlier in steps[-1:])
+        depends_on = before if step.depends_on is None else step.depends_on
+        steps.append(execution.RoutingStep(**step.model_dump(exclude={"depends_on"}), depends_on=depends_on))
+    return tuple(steps)
+
+
+ACTIVATION = Definition(
+    name="activation",
+    version=1,
+    steps=(
+        Step(
+            name="resolve",
+            waiting="RESOLVING",
+            command=resolve,
+            success=catalog.OrderResolved,
+            learns=learn_definitions,
+            failure=catalog.OrderUnresolvable,
+        ),
+        Step(
+            name="freeze",
+            waiting="FREEZING",
+            command=freeze,
+            success=snapshot.SnapshotsFrozen,
+            learns=learn_snapshots,
+            failure=snapshot.SnapshotsRejected,
+            undo=lambda context: snapshot.ReleaseSnapshots(**_ids(context)),
+            undone=snapshot.SnapshotsReleased,
+        ),
+        Step(
+            name="admit",
+            waiting="ADMITTING",
+            command=admit,
+            success=execution.WorkOrderAdmitted,
+            failure=execution.WorkOrderRefused,
+            undo=lambda context: execution.WithdrawWorkOrder(**_ids(context)),
+            undone=execution.WorkOrderWithdrawn,
+        ),
+        Step(
+            name="generate",
+            waiting="GENERATING",
+            command=generate,
+            success=execution.TasksStaged,
+            failure=task_generation.TaskGenerationFailed,
+            undo=lambda context: task_generation.CancelGeneration(**_ids(context)),
+            undone=task_generation.GenerationCancelled,
+        ),
+        Step(
+            name="release",
+            waiting="RELEASING",
+            command=lambda context: execution.ReleaseWorkOrder(**_ids(context)),
+            success=execution.WorkOrderReleased,
+        ),
+    ),
+)

@@ -1,0 +1,14 @@
+"""Settings of the projects service."""
+
+from pydantic import Field
+
+from libs.kernel.settings import Settings
+
+
+class ProjectsSettings(Settings):
+    window: int = Field(
+        1000, ge=1, le=100_000, description="executions of a line that an activation generates at first"
+    )
+    progress_seconds: float = Field(
+        1.0, gt=0, le=3600, description="least time between two progress answers of an order"
+    )
