@@ -16,7 +16,7 @@ def with_plan(**numbers: int) -> WorkOrder:
 
 
 def test_progress_is_cumulative_and_ordered() -> None:
-    after, increments, messages = settle(with_plan(good=3, begun=4), {("L", "frame", "good"): 2}, ROUTINGS, 10, NOW)
+    after, increments, messages = settle(with_plan(good=3, begun=6), {("L", "frame", "good"): 2}, ROUTINGS, 10, NOW)
     ((message, sequence),) = messages
     assert isinstance(message, WorkOrderProgressed)
     assert sequence == after.sequence == 1
@@ -35,7 +35,7 @@ def test_the_next_window_is_asked_for_when_work_runs_low() -> None:
 
 
 def test_nothing_is_asked_for_while_enough_is_open() -> None:
-    order = with_plan(needed=100, planned=100, requested=20, good=10)
+    order = with_plan(needed=100, planned=100, requested=20, good=10, begun=20)
     _, _, messages = settle(order, {("L", "frame", "good"): 1}, ROUTINGS, 10, NOW)
     assert not [message for message, _ in messages if isinstance(message, GenerateTasks)]
 
