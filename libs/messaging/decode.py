@@ -30,6 +30,9 @@ def decode(records: Sequence[RawRecord], subscription: Subscription) -> Decoded:
     result = Decoded()
     types = subscription.types
     for record in records:
+        if record.value is None and subscription.topic.compacted:
+            result.passed_over += 1  # A tombstone: Kafka's own word for "forget this key", no message of anybody.
+            continue
         if not subscription.answers_for_all:
             type_ = peek_type(record.headers)
             if type_ is not None and type_ not in types:

@@ -1,0 +1,59 @@
+"""The sample factory from orders to products, undisturbed, doubled and reordered, and with every service killed."""
+
+import time
+from collections import Counter
+
+import pytest
+
+from libs.devkit.simulators.erp import ErpSimulator
+from libs.devkit.simulators.orders import OrderState
+from tests.e2e.noise import Noise
+from tests.e2e.shop import Production, Shop, produce
+
+pytestmark = pytest.mark.timeout(300)
+
+DISTURBED = ("PO-1001", "PO-1004", "PO-1006")
+"""Orders of the sample that are enough work to be disturbed in the middle."""
+
+
+def assert_complete(production: Production) -> None:
+    states = Counter(order.state for order in production.erp.orders.values())
+    assert states == {OrderState.COMPLETED: len(production.erp.orders)}
+    assert [str(mismatch) for mismatch in production.recount.mismatches] == []
+
+
+async def test_every_order_is_completed_and_every_number_agrees_with_the_ledger(shop: Shop) -> None:
+    production = await produce(shop)
+    assert_complete(production)
+    for order in production.erp.orders.values():
+        for line in order.lines.values():
+            assert line.produced_quantity == line.target_quantity
+    assert all(shop.factory.restarts(name) == 0 for name in ("projects", "execution", "catalog"))
+
+
+async def test_doubled_and_reordered_messages_count_once(shop: Shop) -> None:
+    async with Noise(shop.address) as noise:
+        production = await produce(shop, duplicate=True, orders=DISTURBED)
+        await noise.settle()
+        assert noise.doubled > 1000
+    assert_complete(production)
+    undisturbed = {"PO-1001": 1, "PO-1004": 2, "PO-1006": 2}
+    assert {order_id: len(order.lines) for order_id, order in production.erp.orders.items()} == undisturbed
+
+
+async def test_every_service_can_die_in_the_middle(shop: Shop) -> None:
+    victims = [process.name for process in shop.factory.status().processes if process.name in SERVICES]
+    assert sorted(victims) == sorted(SERVICES)
+
+    def kill_one_after_the_other(erp: ErpSimulator) -> None:
+        for name in victims:
+            time.sleep(0.7)  # so that the production is somewhere else each time
+            shop.factory.kill(name)
+        shop.factory.wait_ready(60)
+
+    production = await produce(shop, orders=DISTURBED, meanwhile=kill_one_after_the_other)
+    assert_complete(production)
+    assert {name: shop.factory.restarts(name) for name in SERVICES} == dict.fromkeys(SERVICES, 1)
+
+
+SERVICES = ("projects", "catalog", "snapshot", "task_generation", "execution", "insight", "gateway")
