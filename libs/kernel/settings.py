@@ -35,6 +35,12 @@ class Settings(BaseSettings):
     mongo_driver: Literal["motor", "pymongo"] = Field(
         "motor", validation_alias="MONGO_DRIVER", description="which asynchronous driver talks to MongoDB"
     )
+    instance: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,64}$",
+        description="stable name of this process among those of its service (a StatefulSet's pod name, say); one that"
+        " comes back under its name takes its partitions over at once, without a rebalance",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for eyes")
     batch_size: int = Field(500, ge=1, le=5000, description="messages handled in one transaction, at most")

@@ -14,11 +14,18 @@ from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
 
 from libs.kernel.errors import Transient
+from libs.kernel.settings import Settings
 from libs.messaging.processor import Processor
 from libs.messaging.records import RawRecord
 from libs.messaging.routes import Subscription
 
 log = structlog.get_logger(__name__)
+
+SESSION_MS = 15_000
+"""After how long without a heartbeat an instance is taken for dead."""
+
+REBALANCE_MS = 30_000
+"""How long a rebalance waits for the batches in hand; who takes longer joins again, and the inbox knows its batch."""
 
 POLL_MS = 10
 """How long a poll waits; FastStream sleeps the same again after an empty one, so it adds to every latency."""
@@ -47,7 +54,7 @@ class Consumer:
     """One subscription on the broker."""
 
     def __init__(
-        self, broker: KafkaBroker, subscription: Subscription, processor: Processor, prefix: str, batch_size: int
+        self, broker: KafkaBroker, subscription: Subscription, processor: Processor, prefix: str, settings: Settings
     ) -> None:
         self.topic = subscription.topic.name
         self.assignment = Assignment()
@@ -58,14 +65,16 @@ class Consumer:
             prefix + self.topic,
             group_id=prefix + processor.consumer,
             batch=True,
-            max_records=subscription.batch_size or batch_size,
+            max_records=subscription.batch_size or settings.batch_size,
             batch_timeout_ms=POLL_MS,
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             listener=self.assignment,
             parser=_untouched,
             decoder=_raw,
-            session_timeout_ms=15_000,
+            session_timeout_ms=SESSION_MS,
+            rebalance_timeout_ms=REBALANCE_MS,
+            group_instance_id=settings.instance or None,
             heartbeat_interval_ms=3_000,
         )
         self._subscriber(self._on_batch)

@@ -55,7 +55,7 @@ class MemoryStore:
     async def pending(self, lane: str | None = None, before: datetime | None = None) -> list[OutboxEntry]:
         return [
             entry
-            for _, entry in sorted(self.outbox.items())
+            for entry in self.outbox.values()  # in the order of their commits
             if (lane is None or entry.lane == lane) and (before is None or entry.created_at < before)
         ]
 

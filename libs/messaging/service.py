@@ -111,7 +111,7 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
                 backends.metrics,
             ),
             backends.prefix,
-            settings.batch_size,
+            settings,
         )
         for subscription in service.subscriptions
     ]

@@ -1,0 +1,1 @@
+"""Development tools: embedded backends, the supervisor behind `factory up`, simulators, the command line."""
