@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from libs.contracts.envelope import Envelope, Unreadable, read
+from libs.contracts.topics import fixed_topics
 from libs.devkit.simulators.address import Address
-from libs.devkit.simulators.kafka import closed, started
+from libs.devkit.simulators.kafka import Topics, closed, started
 from libs.kernel.clock import rfc3339
 from libs.messaging.records import LARGEST_DEAD_LETTER
 
@@ -122,39 +122,33 @@ async def dead_letters(address: Address, topic: str | None = None, newest: int |
     Raises:
         NoKafka: no broker answers.
     """
-    names = [name for name in await _dead_letter_topics(address) if topic is None or _is(name, topic, address)]
+    partitions = await _partitions(address, topic)
     consumer = await started(
         lambda: AIOKafkaConsumer(bootstrap_servers=address.kafka, enable_auto_commit=False, auto_offset_reset="none"),
         address.kafka,
         START_SECONDS,
     )
     try:
-        records = await _read(consumer, names, newest)
+        records = await _read(consumer, partitions, newest)
     finally:
         await closed(consumer)
     letters = sorted((DeadLetter.of(record, address) for record in records), key=lambda letter: letter.at)
     return letters if newest is None else letters[len(letters) - min(newest, len(letters)) :]
 
 
-def _is(name: str, topic: str, address: Address) -> bool:
-    return name == address.topic(topic.removesuffix(SUFFIX)) + SUFFIX
-
-
-async def _dead_letter_topics(address: Address) -> list[str]:
-    admin = await started(lambda: AIOKafkaAdminClient(bootstrap_servers=address.kafka), address.kafka, START_SECONDS)
+async def _partitions(address: Address, topic: str | None) -> list[TopicPartition]:
+    names = [each.name for each in fixed_topics()] if topic is None else [topic.removesuffix(SUFFIX)]
+    topics = Topics(address.kafka)
     try:
-        names = await admin.list_topics()
+        await topics.start(START_SECONDS)
+        found = await topics.partitions([address.topic(name) + SUFFIX for name in names])
     finally:
-        await closed(admin)
-    return sorted(name for name in names if name.endswith(SUFFIX) and name.startswith(address.topic("")))
+        await topics.stop()
+    return [partition for partitions in found.values() for partition in partitions]
 
 
-async def _read(consumer: Any, names: Sequence[str], newest: int | None) -> list[ConsumerRecord]:
+async def _read(consumer: Any, partitions: Sequence[TopicPartition], newest: int | None) -> list[ConsumerRecord]:
     """What there is now, on every partition; what arrives meanwhile is for the next time."""
-    await consumer._client.set_topics(names)
-    partitions = [
-        TopicPartition(name, number) for name in names for number in consumer.partitions_for_topic(name) or ()
-    ]
     consumer.assign(partitions)
     ends = await consumer.end_offsets(partitions)
     for partition, first in (await consumer.beginning_offsets(partitions)).items():

@@ -113,6 +113,7 @@ class Factory:
             "FACTORY_MONGODB": self.mongodb,
             "FACTORY_REDIS": self.redis,
             "FACTORY_NAMESPACE": self._namespace,
+            **{name: value for backend in self.backends for name, value in backend.settings.items()},
             **self._environment,
         }
 

@@ -3,7 +3,9 @@
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from libs.devkit.processes import Process, free_port, port_was_taken, spawn
 
@@ -25,6 +27,7 @@ class Backend(ABC):
     name: str  #: kafka, mongodb or redis
     description: str  #: what it is, for people; known before it is started
     log: Path | None = None
+    settings: Mapping[str, str] = MappingProxyType({})  #: variables that services which use it should have
 
     def prepare(self, logs: Path, cancelled: threading.Event | None = None) -> None:
         """Fetch what is not on this machine yet; `start` does so too. May take minutes. Raises BackendError."""
