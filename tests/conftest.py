@@ -92,7 +92,7 @@ def redis(request: pytest.FixtureRequest, backend_home: Path) -> Iterator[str]:
     yield from _running(request, "redis", backend_home)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def backend_settings(request: pytest.FixtureRequest) -> dict[str, str]:
     """Variables that services should have which use this session's backends."""
     return {name: value for each in request.config.stash[_chosen].values() for name, value in each.settings.items()}

@@ -15,9 +15,7 @@ def backends(kafka: str, mongodb: str, redis: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def shop(
-    tmp_path: Path, backends: dict[str, str], backend_settings: dict[str, str], namespace: str
-) -> Iterator[Shop]:
+def shop(tmp_path: Path, backends: dict[str, str], backend_settings: dict[str, str], namespace: str) -> Iterator[Shop]:
     opened = open_shop(tmp_path / "factory", backends, namespace, backend_settings)
     yield opened
     opened.factory.stop()

@@ -65,9 +65,5 @@ class Noise:
 
     async def _again(self, record: ConsumerRecord) -> None:
         await asyncio.sleep(self._random.uniform(0, LONGEST_DELAY))
-        await self._producer.send_and_wait(
-            record.topic, record.value, record.key, headers=[*record.headers, MARK]
-        )
+        await self._producer.send_and_wait(record.topic, record.value, record.key, headers=[*record.headers, MARK])
         self.doubled += 1
-
-

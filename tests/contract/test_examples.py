@@ -1,0 +1,73 @@
+"""Every message version has a golden example, which our code reads and writes to the letter."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from libs.contracts.base import Message, all_messages, dump
+from libs.contracts.envelope import STRUCTURED_CONTENT_TYPE, read, write
+from libs.contracts.export import EXAMPLES, artefact_name
+
+ARRIVED = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def parsed(cls: type[Message], example: Any) -> Message:
+    return cls.model_validate_json(example.value)
+
+
+def test_there_is_an_example_of_every_message_and_none_of_anything_else() -> None:
+    names = {artefact_name(cls) for cls in all_messages().values()}
+
+    assert {path.name for path in EXAMPLES.glob("*")} == names
+
+
+def test_it_stands_on_its_topic_under_its_key_and_type(cls: type[Message], example: Any) -> None:
+    message = parsed(cls, example)
+
+    assert example.topic == message.topic
+    assert example.key == message.key
+    assert example.headers["ce_type"] == cls.TYPE
+    assert example.headers["ce_subject"] == message.subject
+
+
+def test_data_is_written_exactly_as_it_was_read(cls: type[Message], example: Any) -> None:
+    assert orjson.loads(dump(parsed(cls, example))) == example.data
+
+
+def test_headers_are_written_exactly_as_they_were_read(cls: type[Message], example: Any) -> None:
+    envelope, body = read(example.raw_headers, example.value, ARRIVED)
+
+    assert write(envelope) == example.raw_headers
+    assert body == example.value
+
+
+def test_structured_mode_reads_the_same(cls: type[Message], example: Any) -> None:
+    attributes = {name.removeprefix("ce_"): text for name, text in example.headers.items() if name != "content-type"}
+    event = json.dumps({**attributes, "datacontenttype": "application/json", "data": example.data}).encode()
+    binary, binary_body = read(example.raw_headers, example.value, ARRIVED)
+
+    for headers in ([], [("content-type", f"{STRUCTURED_CONTENT_TYPE}; charset=UTF-8".encode())]):
+        structured, structured_body = read(headers, event, ARRIVED)
+
+        assert structured == binary
+        assert cls.model_validate_json(structured_body) == cls.model_validate_json(binary_body)
+
+
+def test_unknown_fields_are_ignored_at_every_depth(cls: type[Message], example: Any) -> None:
+    free = {"parameters", "measurements", "content"}  # whatever stands in there is data
+
+    def with_more(value: Any) -> Any:
+        if isinstance(value, dict):
+            known = {name: item if name in free else with_more(item) for name, item in value.items()}
+            return known | {"a_field_of_next_year": {"x": [1, None]}}
+        return [with_more(item) for item in value] if isinstance(value, list) else value
+
+    assert cls.model_validate(with_more(example.data)) == parsed(cls, example)
+
+
+def test_messages_cannot_be_changed(cls: type[Message], example: Any) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(parsed(cls, example), cls.KEY, "other")

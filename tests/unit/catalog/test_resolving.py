@@ -1,0 +1,115 @@
+"""Given live definitions, when an order is resolved, then all of them come, or everything that stands in the way."""
+
+import json
+
+from libs.contracts.canonical import canonical_json, content_hash
+from libs.contracts.catalog import OrderResolved, OrderUnresolvable, ResolveOrder
+from services.catalog.domain import resolving
+from services.catalog.domain.entries import Entries, Entry, Key, Kind
+
+STEPS = [{"step": 1, "name": "Cut", "device_type": "saw", "expected_seconds": 5, "depends_on": []}]
+
+
+def entry(kind: Kind, code: str, content: dict[str, object], *, live: bool = True, version: int = 3) -> Entry:
+    digest = content_hash(kind, code, content)
+    return Entry(Key(kind, code), version, digest, canonical_json(content), live=live, sequence=version)
+
+
+def recipe(code: str, *, live: bool = True) -> Entry:
+    return entry(Kind.RECIPE, code, {"name": code, "steps": STEPS}, live=live)
+
+
+def product(code: str, *recipes: tuple[str, int], live: bool = True) -> Entry:
+    listed = [{"recipe_code": recipe, "quantity": quantity} for recipe, quantity in recipes]
+    return entry(Kind.PRODUCT, code, {"name": code, "recipes": listed}, live=live)
+
+
+def known(*entries: Entry) -> Entries:
+    return {entry.key: entry for entry in entries}
+
+
+def order(*lines: dict[str, object]) -> ResolveOrder:
+    numbered = [{"line_id": str(index), "quantity": 2, **line} for index, line in enumerate(lines)]
+    return ResolveOrder.model_validate({"activation_id": "a", "project_id": "p", "lines": numbered})
+
+
+def errors(entries: Entries, *lines: dict[str, object]) -> list[tuple[str, str]]:
+    answer = resolving.resolve(entries, order(*lines))
+    assert isinstance(answer, OrderUnresolvable)
+    return [(error.code, error.path) for error in answer.errors]
+
+
+def test_lines_are_resolved_with_every_definition_once() -> None:
+    entries = known(recipe("FRAME"), recipe("WHEEL"), product("BIKE", ("FRAME", 1), ("WHEEL", 2)))
+    answer = resolving.resolve(
+        entries, order({"product_code": "BIKE"}, {"recipe_code": "WHEEL", "quantity": 7}, {"product_code": "BIKE"})
+    )
+    assert isinstance(answer, OrderResolved)
+    assert [
+        (line.line_id, line.target_quantity, [(each.recipe_code, each.quantity) for each in line.recipes])
+        for line in answer.lines
+    ] == [
+        ("0", 2, [("FRAME", 1), ("WHEEL", 2)]),
+        ("1", 7, [("WHEEL", 1)]),
+        ("2", 2, [("FRAME", 1), ("WHEEL", 2)]),
+    ]
+    assert [(each.kind, each.code, each.version) for each in answer.definitions] == [
+        ("product", "BIKE", 3),
+        ("recipe", "FRAME", 3),
+        ("recipe", "WHEEL", 3),
+    ]
+    for definition in answer.definitions:
+        assert content_hash(definition.kind, definition.code, definition.content) == definition.content_hash
+        assert definition.content == json.loads(entries[Key(Kind(definition.kind), definition.code)].text)
+
+
+def test_everything_in_the_way_is_named_at_once() -> None:
+    entries = known(
+        recipe("GONE", live=False),
+        product("OLD", ("GONE", 1), live=False),
+        product("BROKEN", ("GONE", 1), ("NEVER", 1)),
+    )
+    assert errors(
+        entries,
+        {"product_code": "NONE"},
+        {"product_code": "OLD"},
+        {"product_code": "BROKEN"},
+        {"recipe_code": "GONE"},
+        {"recipe_code": "NEVER"},
+        {},
+        {"product_code": "OLD", "recipe_code": "GONE"},
+    ) == [
+        ("UNKNOWN_PRODUCT", "lines[0].product_code"),
+        ("RETIRED_PRODUCT", "lines[1].product_code"),
+        ("RETIRED_RECIPE", "lines[2].product_code"),
+        ("UNKNOWN_RECIPE", "lines[2].product_code"),
+        ("RETIRED_RECIPE", "lines[3].recipe_code"),
+        ("UNKNOWN_RECIPE", "lines[4].recipe_code"),
+        ("ONE_OF", "lines[5]"),
+        ("ONE_OF", "lines[6]"),
+    ]
+
+
+def test_more_executions_than_can_be_counted_are_refused() -> None:
+    entries = known(recipe("FRAME"), product("BIKE", ("FRAME", 2**40)))
+    assert errors(entries, {"product_code": "BIKE", "quantity": 2**20}) == [("TOO_MANY", "lines[0].quantity")]
+
+
+def test_definitions_that_no_message_carries_are_refused() -> None:
+    many = [entry(Kind.RECIPE, f"R{n}", {"name": "x" * 350_000, "steps": STEPS}) for n in range(10)]
+    lines = [{"recipe_code": f"R{n}"} for n in range(10)]
+    assert errors(known(*many), *lines) == [("TOO_LARGE", "lines")]
+
+
+def test_lines_that_no_message_carries_are_refused() -> None:
+    many = [recipe(f"R{n}") for n in range(200)]
+    entries = known(*many, product("BIKE", *((f"R{n}", 1) for n in range(200))))
+    assert errors(entries, *[{"product_code": "BIKE"}] * 60) == [("TOO_LARGE", "lines")]
+
+
+def test_it_asks_for_what_the_lines_name_and_then_for_what_products_name() -> None:
+    command = order({"product_code": "BIKE"}, {"recipe_code": "WHEEL"}, {"product_code": "OLD"})
+    bike, old, wheel = Key(Kind.PRODUCT, "BIKE"), Key(Kind.PRODUCT, "OLD"), Key(Kind.RECIPE, "WHEEL")
+    assert resolving.asks_for(command) == {bike, old, wheel}
+    entries = known(product("BIKE", ("FRAME", 1)), product("OLD", ("GONE", 1), live=False))
+    assert resolving.asks_then(entries, command) == {Key(Kind.RECIPE, "FRAME")}

@@ -1,0 +1,191 @@
+"""The OpenAPI document, and that it is kept: what it does not say does not happen, whatever is sent."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from libs.contracts.catalog import PublishRecipe, RetireRecipe
+from libs.contracts.erp import OrderRequested
+from libs.contracts.projects import ProjectState
+from libs.kernel.ids import project_id_of
+from libs.messaging.records import Incoming
+from tests.unit.gateway.world import Answer, World, project, recipe, refusal, rejection, retired, unpublished
+
+DOCUMENT: dict[str, Any] = World().app.openapi()
+PROJECT = project_id_of("main", "PO-1")
+
+
+class Operation(NamedTuple):
+    method: str
+    path: str
+
+    @property
+    def described(self) -> dict[str, Any]:
+        found: dict[str, Any] = DOCUMENT["paths"][self.path][self.method]
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+OPERATIONS = [Operation(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods]
+EVERY = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+
+
+def validator(schema: dict[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator(schema | {"components": DOCUMENT["components"]})
+
+
+class TestDocument:
+    async def test_is_served(self, world: World) -> None:
+        async with world.client() as client:
+            answer = await client.get("http://test/openapi.json")
+
+        assert answer.json() == DOCUMENT
+        assert DOCUMENT["openapi"].startswith("3.1.")
+
+    def test_schemas_are_schemas(self) -> None:
+        for schema in DOCUMENT["components"]["schemas"].values():
+            Draft202012Validator.check_schema(schema)
+
+    @EVERY
+    def test_says_what_an_operation_is_and_answers(self, operation: Operation) -> None:
+        described = operation.described
+        assert described["summary"]
+        assert {tag["name"] for tag in DOCUMENT["tags"]} >= set(described["tags"])
+        assert {"422", "503"} <= described["responses"].keys()
+        for status, response in described["responses"].items():
+            media_type = "application/problem+json" if status >= "400" else "application/json"
+            assert list(response["content"]) == [media_type]
+            assert "$ref" in response["content"][media_type]["schema"]
+
+    @EVERY
+    def test_bodies_have_examples_that_fit(self, operation: Operation) -> None:
+        for schema, example in _examples(operation):
+            validator(schema).validate(example)
+
+    def test_operations_have_names_of_their_own(self) -> None:
+        assert len({operation.described["operationId"] for operation in OPERATIONS}) == len(OPERATIONS)
+
+
+def _examples(operation: Operation) -> Iterator[tuple[dict[str, Any], Any]]:
+    if "requestBody" in operation.described:
+        content = operation.described["requestBody"]["content"]["application/json"]
+        assert content["examples"]
+        yield from ((content["schema"], example["value"]) for example in content["examples"].values())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+HEADER = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF), max_size=12).map(lambda t: t.encode("latin-1"))
+CODE = st.sampled_from(["FRAME", PROJECT, "PO-1", "..", "%"]) | st.text(min_size=1, max_size=8)
+
+
+@st.composite
+def bodies(draw: st.DrawFn, operation: Operation) -> bytes | None:
+    """A good body, one with something in it exchanged, any JSON, or no JSON at all."""
+    examples = [example for _, example in _examples(operation)]
+    if not examples or draw(st.integers(0, 9)) == 0:
+        return draw(st.none() | st.binary(max_size=20))
+    if draw(st.integers(0, 9)) == 0:
+        return json.dumps(draw(JSON)).encode()
+    body = json.loads(json.dumps(draw(st.sampled_from(examples))))
+    for _ in range(draw(st.integers(0, 2))):
+        _exchange(draw, body)
+    return json.dumps(body).encode()
+
+
+def _exchange(draw: st.DrawFn, body: Any) -> None:
+    """Put any JSON, or nothing, in some place."""
+    inside = body
+    while isinstance(inside, dict | list) and inside:
+        place = draw(st.sampled_from(list(inside) if isinstance(inside, dict) else list(range(len(inside)))))
+        if not isinstance(inside[place], dict | list) or draw(st.booleans()):
+            if draw(st.booleans()):
+                inside[place] = draw(JSON)
+            else:
+                del inside[place]
+            return
+        inside = inside[place]
+
+
+@st.composite
+def requests(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
+    path = operation.path
+    for name in ("{code}", "{project_id}"):
+        path = path.replace(name, quote(draw(CODE), safe=""))
+    query = {"limit": st.integers() | st.text(max_size=3), "cursor": st.text(max_size=8)}
+    headers = {
+        "Prefer": st.sampled_from(["wait=0", "wait=x", ""]) | HEADER,
+        "Idempotency-Key": st.sampled_from(["k", '"k"']) | HEADER,
+        "X-Site": st.sampled_from(["main", "other"]) | HEADER,
+        "traceparent": HEADER,
+        "content-type": st.sampled_from(["application/json", "text/plain"]) | HEADER,
+    }
+    return {
+        "method": operation.method.upper(),
+        "url": path,
+        "params": draw(st.fixed_dictionaries({}, optional=query)),
+        "headers": {"content-type": "application/json"} | draw(st.fixed_dictionaries({}, optional=headers)),
+        "content": draw(bodies(operation)),
+    }
+
+
+def _moody(mood: int) -> Any:
+    """Other services that publish, reject, or keep silent."""
+
+    def answer(command: Incoming[Any]) -> list[Answer]:
+        if mood == 0:
+            return []
+        if isinstance(command.data, PublishRecipe):
+            return [(recipe(version=9), 9) if mood == 1 else (unpublished(), None)]
+        if isinstance(command.data, RetireRecipe):
+            return [(retired(), 5) if mood == 1 else (unpublished(), None)]
+        if isinstance(command.data, OrderRequested):
+            order_id = command.data.order_id
+            changed = project(order_id, site=command.site)
+            return [(changed, 2) if mood == 1 else (rejection("STALE_REVISION", order_id), None)]
+        active = project(state=ProjectState.ACTIVE, previous=ProjectState.ACTIVATING)
+        return [(active, 3) if mood == 1 else (refusal(PROJECT), None)]
+
+    return answer
+
+
+async def _ask(request: dict[str, Any], mood: int) -> httpx.Response:
+    world = World()
+    await world.hear(recipe(), sequence=1)
+    await world.hear(project(), sequence=1)
+    world.answer = _moody(mood)
+    async with world.client() as client:
+        client.base_url = httpx.URL("http://test")
+        answer = await client.request(**request)
+        if "Idempotency-Key" in request["headers"]:
+            again = await client.request(**request)
+            assert again.status_code == answer.status_code
+        return answer
+
+
+@EVERY
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_only_what_is_documented_is_answered(operation: Operation, data: st.DataObject) -> None:
+    request = data.draw(requests(operation))
+    answer = asyncio.run(_ask(request, data.draw(st.integers(0, 2), label="mood")))
+
+    responses = operation.described["responses"]
+    assert str(answer.status_code) in responses, f"{answer.status_code}: {answer.text[:500]}"
+    media_type = answer.headers["content-type"]
+    validator(responses[str(answer.status_code)]["content"][media_type]["schema"]).validate(answer.json())
+    if operation.method == "post" and answer.status_code < 400:
+        assert answer.headers["location"].startswith("/api/v1/")

@@ -1,0 +1,170 @@
+"""The gateway's surroundings in memory: Kafka as a list of what was sent, other services that answer as scripted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from libs.contracts.base import Message, Problem, all_messages
+from libs.contracts.catalog import PublicationRejected, RecipePublished, RecipeRetired
+from libs.contracts.envelope import read
+from libs.contracts.erp import LineProgress
+from libs.contracts.projects import (
+    CommandRefused,
+    OrderRejected,
+    ProjectChanged,
+    ProjectLine,
+    ProjectProgressed,
+    ProjectState,
+)
+from libs.contracts.topics import CATALOG_EVENTS
+from libs.kernel.ids import project_id_of
+from libs.messaging.memory import MemoryStore, MemoryTransaction
+from libs.messaging.records import Cause, Incoming, Record, encode
+from libs.messaging.work import Work
+from libs.observability.health import Health
+from libs.observability.http import routes
+from libs.observability.metrics import Metrics
+from libs.observability.tracing import Tracer
+from services.gateway.adapters.memory import MemoryCatalog, MemoryKeys, MemoryOutcomes, MemoryProjects
+from services.gateway.api.app import make_app
+from services.gateway.commands import Commands
+from services.gateway.handlers import Projections
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+Answer = tuple[Message, int | None]
+"""An event and its sequence."""
+
+
+class Away:
+    """Kafka that does not answer: publishing never comes back."""
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        await asyncio.Event().wait()
+
+
+class World:
+    """One gateway. `answer` plays the other services: the events that a command leads to."""
+
+    def __init__(self) -> None:
+        self.catalog, self.projects = MemoryCatalog(), MemoryProjects()
+        self.outcomes, self.keys = MemoryOutcomes(), MemoryKeys()
+        self.projections = Projections(self.catalog, self.projects, self.outcomes)
+        self.metrics = Metrics("gateway")
+        self.sent: list[Incoming[Any]] = []
+        self.something_sent = asyncio.Event()
+        self.answer: Callable[[Incoming[Any]], Iterable[Answer]] = lambda command: ()
+        self.publisher: Any = self
+        self.app = make_app(routes(Health(), self.metrics), self.catalog, self.projects, self._commands())
+
+    def _commands(self) -> Commands:
+        return Commands(self, self.keys, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        if self.publisher is not self:
+            await self.publisher.publish(records)
+        known = {command.envelope.id for command in self.sent}
+        for record in records:
+            command = incoming(record)
+            self.sent.append(command)
+            self.something_sent.set()
+            if command.envelope.id not in known:
+                for event, sequence in self.answer(command):
+                    await self.hear(event, cause=command.cause, sequence=sequence)
+
+    async def hear(
+        self, *events: Message, site: str = "main", cause: Cause | None = None, sequence: int | None = None
+    ) -> None:
+        """Take events in, all as one run."""
+        run = [incoming(encode(event, cause or Cause(site), "/test", sequence=sequence)) for event in events]
+        await self.take(run)
+
+    async def take(self, run: Sequence[Incoming[Any]]) -> None:
+        work = Work(MemoryTransaction(MemoryStore()), "/gateway", NOON)
+        on_catalog = run[0].data.TOPIC is CATALOG_EVENTS
+        await (self.projections.on_catalog if on_catalog else self.projections.on_projects)(run, work)
+        assert not work.outgoing
+
+    @asynccontextmanager
+    async def client(self, headers: Mapping[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
+        """A client to which an exception that leaves the application is a failed test."""
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as client:
+            yield client
+
+
+def incoming(record: Record) -> Incoming[Any]:
+    envelope, body = read(record.headers, record.value, NOON)
+    data = all_messages()[record.topic, envelope.type].model_validate_json(body)
+    return Incoming(envelope, data, record)  # type: ignore[arg-type]
+
+
+def event(message: Message, *, site: str = "main", sequence: int | None = None) -> Incoming[Any]:
+    return incoming(encode(message, Cause(site), "/test", sequence=sequence))
+
+
+def recipe(code: str = "FRAME", version: int = 1, name: str = "Frame") -> RecipePublished:
+    step = {"step": 1, "name": "Weld", "device_type": "WELDER", "expected_seconds": 9.5, "parameters": {"amperes": 120}}
+    return RecipePublished.model_validate(
+        {"recipe_code": code, "name": name, "steps": [step], "version": version, "content_hash": f"{version:064x}"}
+    )
+
+
+def retired(code: str = "FRAME", version: int = 1) -> RecipeRetired:
+    return RecipeRetired(recipe_code=code, version=version)
+
+
+def project(
+    order_id: str = "PO-1",
+    state: ProjectState = ProjectState.PLANNING,
+    previous: ProjectState | None = None,
+    *,
+    site: str = "main",
+    at: datetime = NOON,
+    errors: tuple[Problem, ...] = (),
+    revision: int = 1,
+) -> ProjectChanged:
+    return ProjectChanged(
+        project_id=project_id_of(site, order_id),
+        order_id=order_id,
+        revision=revision,
+        previous=previous,
+        state=state,
+        cause="ordered",
+        at=at,
+        priority="HIGH",  # type: ignore[arg-type]
+        lines=(ProjectLine(line_id="10", product_code="CITY-BIKE", quantity=25),),
+        errors=errors,
+    )
+
+
+def progress(produced: int, order_id: str = "PO-1", *, site: str = "main") -> ProjectProgressed:
+    line = LineProgress(
+        line_id="10",
+        target_quantity=25,
+        produced_quantity=produced,
+        executions_good=produced,
+        executions_scrapped=0,
+        executions_in_work=1,
+    )
+    return ProjectProgressed(project_id=project_id_of(site, order_id), order_id=order_id, at=NOON, lines=(line,))
+
+
+def rejection(code: str, order_id: str = "PO-1") -> OrderRejected:
+    return OrderRejected(order_id=order_id, revision=1, at=NOON, errors=(problem(code),))
+
+
+def refusal(project_id: str) -> CommandRefused:
+    return CommandRefused(project_id=project_id, command="activate", at=NOON, errors=(problem("NOT_ALLOWED"),))
+
+
+def unpublished(code: str = "FRAME") -> PublicationRejected:
+    return PublicationRejected(code=code, errors=(problem("CYCLE"), problem("UNKNOWN_DEVICE_TYPE")))
+
+
+def problem(code: str) -> Problem:
+    return Problem(code=code, path="somewhere", message="for a reason")

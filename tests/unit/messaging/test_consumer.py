@@ -1,0 +1,214 @@
+"""The consumer around the processor: offsets after the batch, standing still on a defect, draining on revoke."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError
+
+from libs.contracts import topics
+from libs.kernel.errors import Transient
+from libs.kernel.settings import Settings
+from libs.messaging import broker as module
+from libs.messaging.broker import Consumer, start_consuming
+from libs.messaging.records import RawRecord
+from libs.messaging.routes import Subscription
+from tests.unit.messaging.fakes import Raw, cancelled
+
+ORDERS = "t1.erp.orders.v1"
+
+
+class Kafka:
+    """What a subscriber's consumer is asked for."""
+
+    def __init__(self) -> None:
+        self.committed: list[dict[TopicPartition, int]] = []
+        self.error: Exception | None = None
+        self.paused: list[TopicPartition] = []
+        self.resumed = asyncio.Event()
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        self.paused += partitions
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        for partition in partitions:
+            self.paused.remove(partition)
+        self.resumed.set()
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        if self.error:
+            raise self.error
+        self.committed.append(offsets)
+
+    def assignment(self) -> set[TopicPartition]:
+        return {TopicPartition(ORDERS, 0), TopicPartition(ORDERS, 1)}
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        return {0: 12, 1: None}[partition.partition]
+
+
+class Subscriber:
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.consumer: Kafka | None = Kafka()
+
+    def __call__(self, handler: Callable[..., Any]) -> None:
+        self.deliver = handler
+
+
+class Broker:
+    def subscriber(self, topic: str, **options: Any) -> Subscriber:
+        self.made = Subscriber(topic=topic, **options)
+        return self.made
+
+
+class Processor:
+    consumer = "projects:erp.orders.v1"
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.failures: list[Exception] = []
+        self.gate: asyncio.Event | None = None
+
+    async def handle(self, records: Sequence[RawRecord]) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        if self.gate is not None:
+            await self.gate.wait()
+        self.batches.append([record.offset for record in records])
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.broker, self.processor = Broker(), Processor()
+        self.consumer = Consumer(
+            self.broker,  # type: ignore[arg-type]
+            Subscription(topics.ERP_ORDERS, {}),
+            self.processor,  # type: ignore[arg-type]
+            "t1.",
+            Settings(batch_size=250, instance="projects-0"),
+        )
+        self.subscriber = self.broker.made
+
+    @property
+    def kafka(self) -> Kafka:
+        assert self.subscriber.consumer is not None
+        return self.subscriber.consumer
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def at(partition: int, offset: int) -> Raw:
+    return replace(cancelled("a"), topic=ORDERS, partition=partition, offset=offset)
+
+
+async def test_the_next_offset_of_every_partition_is_committed_after_the_batch(rig: Rig) -> None:
+    await rig.subscriber.deliver([at(0, 7), at(0, 8), at(1, 3), at(0, 9)])
+
+    assert rig.processor.batches == [[7, 8, 3, 9]]
+    assert rig.kafka.committed == [{TopicPartition(ORDERS, 0): 10, TopicPartition(ORDERS, 1): 4}]
+
+
+async def test_offsets_that_cannot_be_committed_are_the_inboxs_business(rig: Rig, logs: list[dict[str, Any]]) -> None:
+    rig.kafka.error = CommitFailedError()
+
+    await rig.subscriber.deliver([at(0, 7)])
+
+    assert [entry["event"] for entry in logs] == ["offsets_not_committed"]
+
+
+async def test_it_stands_still_on_a_defect_and_commits_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, logs: list[dict[str, Any]]
+) -> None:
+    monkeypatch.setattr(module, "DEFECT_WAIT", 0.0)
+    rig.processor.failures = [AssertionError("a defect"), RuntimeError("another")]
+
+    await rig.subscriber.deliver([at(0, 7)])
+
+    assert rig.processor.batches == [[7]]
+    assert len(rig.kafka.committed) == 1
+    assert [entry["event"] for entry in logs] == ["batch_failed", "batch_failed"]
+
+
+async def test_partitions_are_given_back_only_when_the_batch_in_hand_is_done(rig: Rig) -> None:
+    rig.processor.gate = asyncio.Event()
+    await rig.consumer.assignment.on_partitions_assigned(set())
+    assert rig.consumer.assignment.joined
+
+    working = asyncio.create_task(rig.subscriber.deliver([at(0, 7)]))
+    await asyncio.sleep(0)
+    revoking = asyncio.create_task(rig.consumer.assignment.on_partitions_revoked(set()))
+    await asyncio.wait({revoking}, timeout=0.05)
+    assert not revoking.done()
+    assert not rig.consumer.assignment.joined
+
+    rig.processor.gate.set()
+    async with asyncio.timeout(10):
+        await revoking
+    assert len(rig.kafka.committed) == 1
+    await working
+
+
+async def test_lag_is_told_of_assigned_partitions_only(rig: Rig) -> None:
+    assert rig.consumer.lag() == {}
+
+    await rig.subscriber.deliver([at(0, 7), at(1, 3), at(2, 100)])
+
+    assert rig.consumer.lag() == {0: 4, 1: 0}
+    rig.subscriber.consumer = None
+    assert rig.consumer.lag() == {}
+
+
+def test_it_reads_from_the_beginning_and_acknowledges_by_hand(rig: Rig) -> None:
+    options = rig.subscriber.options
+
+    assert options["topic"] == ORDERS
+    assert options["group_id"] == "t1.projects:erp.orders.v1"
+    assert options["auto_offset_reset"] == "earliest"
+    assert options["ack_policy"].name == "MANUAL"
+    assert options["batch"] is True
+    assert options["max_records"] == 250
+    assert options["group_instance_id"] == "projects-0"
+
+
+async def test_at_rest_it_is_paused_most_of_the_time_and_goes_on_after_it(rig: Rig) -> None:
+    resting = asyncio.create_task(rig.consumer.rest(0.01))
+    async with asyncio.timeout(10):
+        await rig.kafka.resumed.wait()
+    resting.cancel()
+
+    assert rig.kafka.paused == []
+
+
+async def test_with_work_at_hand_it_does_not_rest(rig: Rig) -> None:
+    await rig.subscriber.deliver([at(0, 7)])
+    resting = asyncio.create_task(rig.consumer.rest(60))
+    await asyncio.sleep(0)
+    resting.cancel()
+
+    assert rig.kafka.paused == []
+    assert not rig.kafka.resumed.is_set()
+
+
+async def test_a_start_that_fails_leaves_no_consumer_behind() -> None:
+    class Away:
+        stopped = False
+
+        async def start(self) -> None:
+            raise ConnectionError("nobody there")
+
+        async def stop(self) -> None:
+            self.stopped = True
+
+    away = Away()
+
+    with pytest.raises(Transient, match="Kafka is away"):
+        await start_consuming(away)  # type: ignore[arg-type]
+
+    assert away.stopped
