@@ -65,7 +65,7 @@ def demo(
         console.print(problem, style="red", highlight=False, markup=False, soft_wrap=True)
     if result.ok:
         console.print("All orders are complete, and every number agrees with the ledger.", style="green")
-        console.print(f"The devices: {result.tally}.", highlight=False)
+        console.print(f"The devices: {result.tally}.", highlight=False, soft_wrap=True)
     raise SystemExit(0 if result.ok else 1)
 
 

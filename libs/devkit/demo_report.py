@@ -42,7 +42,7 @@ def missing(orders: Sequence[Order]) -> list[str]:
 def table(result: Result) -> Table:
     """A row for every order line, as counted again from the ledger, and the sums. Fits into 80 columns."""
     counts = result.recount.lines if result.recount else ()
-    grid = Table(show_footer=True, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    grid = Table(show_footer=True, box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     grid.add_column("order", footer="all", no_wrap=True)
     grid.add_column("line")
     for name in NUMBERS:

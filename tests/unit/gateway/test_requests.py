@@ -1,6 +1,7 @@
 """What all requests have in common: keys, preferences, hostile input, backends that are away, problem details."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -173,11 +174,26 @@ class TestHostileInput:
         async with world.client(JSON) as client:
             is_problem(await client.post("/projects", content=chunks()), 413)
 
-    async def test_a_body_wrong_everywhere_does_not_make_a_huge_answer(self, world: World) -> None:
+    @pytest.mark.parametrize(
+        ("lines", "first", "errors"),
+        [
+            ([{}] * 100_000, "TOO_MANY", 1),
+            ([{}] * 1000, "MISSING", 1000),
+            ([[0] * 999] * 101, "TOO_MANY", 1),
+            ([{"line_id": "\x00"}] * 1000, "NUL", 1000),
+        ],
+        ids=["too long", "all wrong", "too many values", "all unfit"],
+    )
+    async def test_a_body_wrong_everywhere_costs_little(
+        self, world: World, lines: list[Any], first: str, errors: int
+    ) -> None:
         async with world.client() as client:
-            answer = await client.post("/projects", json={"lines": [{}] * 100_000})
+            began = time.perf_counter()
+            answer = await client.post("/projects", json={"lines": lines})
 
-        assert 0 < len(is_problem(answer, 422)["errors"]) <= 1000
+        found = is_problem(answer, 422)["errors"]
+        assert (found[0]["code"], len(found)) == (first, errors)
+        assert time.perf_counter() - began < 10
 
     @pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/xml"])
     async def test_only_json_is_taken(self, world: World, content_type: str) -> None:

@@ -1,0 +1,79 @@
+# Smart Factory. `make` shows what there is; `make demo` is the place to start.
+# Needs Python 3.11 or newer with venv, and nothing else: everything is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Which backends: embedded, docker or an address; for Kafka also apache, or real (docker, else apache).
+KAFKA ?= embedded
+MONGODB ?= embedded
+REDIS ?= embedded
+export KAFKA MONGODB REDIS
+
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt
+TO_RUN := $(VENV)/.installed-to-run
+TO_TEST := $(VENV)/.installed-to-test
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test test-kafka lint format constraints clean
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "Variables: KAFKA=embedded|apache|docker|real|host:port  MONGODB=embedded|docker|mongodb://..."
+	@echo "           REDIS=embedded|docker|redis://...  PYTHON=python3.12  ARGS='options of the command'"
+
+demo: $(TO_RUN) ## Run the sample bicycle factory from orders to products, and check every number
+	@$(BIN)/factory demo $(ARGS)
+
+up: $(TO_RUN) ## Start backends and services, keep them running, say where to look
+	@$(BIN)/factory up $(ARGS)
+
+down: $(TO_RUN) ## Stop what `make up` (also from elsewhere) started
+	@$(BIN)/factory down
+
+test: lint ## Lint, types, import contracts, and all tests on the chosen backends
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e $(ARGS)
+
+test-kafka: export KAFKA := $(if $(filter embedded,$(KAFKA)),real,$(KAFKA))
+test-kafka: $(TO_TEST) ## Integration and end-to-end tests on Apache Kafka (Docker, else Java and Maven)
+	@$(BIN)/python -m pytest tests/integration tests/e2e $(ARGS)
+
+lint: $(TO_TEST) ## Style, formatting, types, import contracts
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(TO_TEST) ## Format the code and repair what can be repaired
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+constraints: ## Renew deploy/constraints.txt from a fresh environment with the newest that pyproject.toml allows
+	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	@build/constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[devkit,embedded,dev]'
+	@head -2 deploy/constraints.txt > build/constraints.txt
+	@build/constraints/bin/python -m pip freeze --exclude-editable >> build/constraints.txt
+	@mv build/constraints.txt deploy/constraints.txt && rm -rf build/constraints
+
+clean: ## Stop what runs here and remove data, logs and caches (not .venv)
+	@[ ! -x $(BIN)/factory ] || $(BIN)/factory down
+	@rm -rf .factory .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	@find libs services tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Smart Factory needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(TO_RUN): pyproject.toml deploy/constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV), once ..."
+	@$(INSTALL) -e '.[devkit,embedded]'
+	@touch $@
+
+$(TO_TEST): pyproject.toml deploy/constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV), once ..."
+	@$(INSTALL) -e '.[devkit,embedded,dev]'
+	@touch $@ $(TO_RUN)
