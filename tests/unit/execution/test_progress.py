@@ -119,7 +119,7 @@ def assert_ignored(on: Floor, reason: IgnoredReason) -> None:
     """The report is told to be ignored, and nothing else happened."""
     assert [message.reason for message in sent(on, execution.ReportIgnored)] == [reason]  # type: ignore[attr-defined]
     assert len(on.out) == 1
-    assert not (on.changed or on.created or on.facts or on.counts or on.nudges)
+    assert (on.changed, on.created, on.facts, on.counts, on.nudges) == (set(), set(), [], {}, set())
 
 
 def test_a_step_of_a_chain_makes_the_next_one_ready() -> None:
