@@ -1,7 +1,7 @@
 """What an ERP sends and reads: orders in, answers out."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import (
     Field,
@@ -75,6 +75,9 @@ class OrderCancelled(Message):
 class OrderAnswer(Message):
     """What every answer to the ERP carries."""
 
+    SAID: ClassVar[tuple[str, ...]] = ("project_id",)
+    """Fields that are always there, be it as null; other fields without a value are left out."""
+
     order_id: Code
     revision: Positive
     project_id: str | None
@@ -82,9 +85,8 @@ class OrderAnswer(Message):
 
     @model_serializer(mode="wrap")
     def _says_null(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Absent optional fields are left out, but every answer carries its project, be it null."""
         data: dict[str, Any] = handler(self)
-        return data if "project_id" in data else data | {"project_id": None}
+        return data | {name: None for name in self.SAID if name not in data}
 
 
 @message("erp.order.accepted.v1", topics.ERP_ORDER_STATUS, key="order_id")
@@ -160,6 +162,8 @@ class OrderProgressed(OrderNumbers):
 @message("erp.order.completed.v1", topics.ERP_ORDER_STATUS, key="order_id")
 class OrderCompleted(OrderNumbers):
     """Every line has reached its target."""
+
+    SAID = ("project_id", "started_at")
 
     started_at: Time | None = None
     completed_at: Time

@@ -1,6 +1,6 @@
 """Which devices a fleet has: from the short form `tube-saw=2,welding-robot=1`, or from a JSON file.
 
-A file is `{"devices": [{"device_type": "tube-saw", "count": 2, "slots": 1, "name": "Tube saw"}], "speed": 300,
+A file is `{"devices": [{"device_type": "tube-saw", "count": 2, "slots": 1, "name": "Tube saw"}], "speed": 400,
 "seed": 7, "failure_rate": 0.02, "scrap_rate": 0.02, "duplicate_rate": 0.1}`; all but `device_type` may be left out.
 """
 

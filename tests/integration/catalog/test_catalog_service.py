@@ -12,7 +12,7 @@ from libs.contracts.catalog import (
 )
 from libs.kernel.settings import Settings
 from services.catalog.app import build
-from tests.harness import Said, running
+from tests.harness import Said, eventually, running
 
 RECIPE = PublishRecipe.model_validate(
     {
@@ -47,7 +47,12 @@ async def test_from_commands_to_events_and_replies(kafka: str, mongodb: str, nam
         assert [_code(each) for each in events] == ["saw", "FRAME", "FRAME", "BIKE"]
         [reply] = [each for each in heard if each.topic == topics.CATALOG_REPLIES.name]
         assert isinstance(reply.message, OrderResolved)
-        assert topics.device_tasks_topic("saw") in await wire.topics()
+
+        async def has_its_topic() -> bool:
+            # It was created before the announcement; what a broker tells clients follows its controller in moments.
+            return topics.device_tasks_topic("saw") in await wire.topics()
+
+        await eventually(has_its_topic)
 
 
 def _code(said: Said) -> str:

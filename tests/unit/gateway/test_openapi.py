@@ -19,7 +19,8 @@ from libs.kernel.ids import project_id_of
 from libs.messaging.records import Incoming
 from tests.unit.gateway.world import Answer, World, project, recipe, refusal, rejection, retired, unpublished
 
-DOCUMENT: dict[str, Any] = World().app.openapi()
+WORLD = World()
+DOCUMENT: dict[str, Any] = WORLD.app.openapi()
 PROJECT = project_id_of("main", "PO-1")
 
 
@@ -163,11 +164,11 @@ def _moody(mood: int) -> Any:
 
 
 async def _ask(request: dict[str, Any], mood: int) -> httpx.Response:
-    world = World()
-    await world.hear(recipe(), sequence=1)
-    await world.hear(project(), sequence=1)
-    world.answer = _moody(mood)
-    async with world.client() as client:
+    WORLD.forget()
+    await WORLD.hear(recipe(), sequence=1)
+    await WORLD.hear(project(), sequence=1)
+    WORLD.answer = _moody(mood)
+    async with WORLD.client() as client:
         client.base_url = httpx.URL("http://test")
         answer = await client.request(**request)
         if "Idempotency-Key" in request["headers"]:

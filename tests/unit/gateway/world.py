@@ -43,6 +43,13 @@ Answer = tuple[Message, int | None]
 class Away:
     """Kafka that does not answer: publishing never comes back."""
 
+    def forget(self) -> None:
+        """As new; an application takes long to make."""
+        for store in (self.catalog, self.projects, self.outcomes, self.keys):
+            for kept in vars(store).values():
+                kept.clear()
+        self.sent.clear()
+
     async def publish(self, records: Sequence[Record]) -> None:
         await asyncio.Event().wait()
 
@@ -63,6 +70,13 @@ class World:
 
     def _commands(self) -> Commands:
         return Commands(self, self.keys, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
+
+    def forget(self) -> None:
+        """As new; an application takes long to make."""
+        for store in (self.catalog, self.projects, self.outcomes, self.keys):
+            for kept in vars(store).values():
+                kept.clear()
+        self.sent.clear()
 
     async def publish(self, records: Sequence[Record]) -> None:
         if self.publisher is not self:

@@ -1,0 +1,1 @@
+"""The services: one process each, one database each, Kafka between them; none imports another."""

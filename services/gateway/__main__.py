@@ -1,0 +1,7 @@
+"""`python -m services.gateway`."""
+
+from libs.messaging.service import run
+from services.gateway.app import build
+
+if __name__ == "__main__":
+    run(build)

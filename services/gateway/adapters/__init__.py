@@ -1,0 +1,1 @@
+"""Where the read models, outcomes and keys are kept."""

@@ -1,0 +1,80 @@
+"""The ports in memory: for tests, with the same behaviour as on MongoDB."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+
+from libs.messaging.work import Work
+from services.gateway.domain.catalog import Item, Key, Kind, Version
+from services.gateway.domain.outcomes import Outcome, Result
+from services.gateway.domain.projects import ProjectView
+from services.gateway.ports import Position, Remembered
+
+
+class MemoryCatalog:
+    def __init__(self) -> None:
+        self._items: dict[Key, Item] = {}
+        self._versions: dict[tuple[Key, int], Version] = {}
+
+    async def load(self, work: Work, keys: Collection[Key]) -> dict[Key, Item]:
+        return {key: self._items[key] for key in keys if key in self._items}
+
+    async def save(self, work: Work, items: Iterable[Item], versions: Iterable[Version]) -> None:
+        self._items |= {item.key: item for item in items}
+        for version in versions:
+            self._versions.setdefault((version.key, version.version), version)
+
+    async def page(self, site: str, kind: Kind, after: str | None, limit: int) -> Sequence[Item]:
+        found = [item for key, item in sorted(self._items.items()) if (key.site, key.kind) == (site, kind)]
+        return [item for item in found if after is None or item.code > after][:limit]
+
+    async def get(self, key: Key) -> Item | None:
+        return self._items.get(key)
+
+    async def versions(self, key: Key) -> Sequence[Version]:
+        found = [version for (of, _), version in self._versions.items() if of == key]
+        return sorted(found, key=lambda version: -version.version)
+
+    async def version(self, key: Key, number: int) -> Version | None:
+        return self._versions.get((key, number))
+
+
+class MemoryProjects:
+    def __init__(self) -> None:
+        self._views: dict[tuple[str, str], ProjectView] = {}
+
+    async def load(self, work: Work, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], ProjectView]:
+        return {key: self._views[key] for key in keys if key in self._views}
+
+    async def save(self, work: Work, views: Iterable[ProjectView]) -> None:
+        self._views |= {view.key: view for view in views}
+
+    async def page(self, site: str, after: Position | None, limit: int) -> Sequence[ProjectView]:
+        def position(view: ProjectView) -> Position:
+            return Position(view.project.created_at, view.project.project_id)
+
+        found = sorted((view for view in self._views.values() if view.site == site), key=position, reverse=True)
+        return [view for view in found if after is None or position(view) < after][:limit]
+
+    async def get(self, site: str, project_id: str) -> ProjectView | None:
+        return self._views.get((site, project_id))
+
+
+class MemoryOutcomes:
+    def __init__(self) -> None:
+        self._outcomes: dict[tuple[str, str, Result], Outcome] = {}
+
+    async def save(self, work: Work, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            self._outcomes.setdefault((outcome.site, outcome.command_id, outcome.result), outcome)
+
+    async def find(self, site: str, command_id: str, results: Sequence[Result]) -> Outcome | None:
+        found = (self._outcomes.get((site, command_id, result)) for result in results)
+        return next((outcome for outcome in found if outcome is not None), None)
+
+
+class MemoryKeys:
+    def __init__(self) -> None:
+        self._keys: dict[tuple[str, str, str], Remembered] = {}
+
+    async def remember(self, site: str, path: str, key: str, fresh: Remembered, now: datetime) -> Remembered:
+        return self._keys.setdefault((site, path, key), fresh)

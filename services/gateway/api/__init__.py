@@ -1,0 +1,1 @@
+"""The REST face: one router a resource, and what they share."""

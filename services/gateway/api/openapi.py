@@ -1,0 +1,37 @@
+"""The OpenAPI document: FastAPI's, with problem details under their media type."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+
+from services.gateway.api.problems import MEDIA_TYPE
+
+DESCRIPTION = """
+The operators' face of the factory. Commands are answered with 202 and the `Location` of what they are about, or, with
+`Prefer: wait=N`, with their outcome. What is read may be a moment behind what was commanded. Every POST takes an
+`Idempotency-Key`. Errors are problem details (RFC 9457).
+""".strip()
+
+TAGS = [
+    {"name": "device types", "description": "What the steps of recipes need."},
+    {"name": "recipes", "description": "Ordered steps, in versions."},
+    {"name": "products", "description": "The recipes that make a unit, in versions."},
+    {"name": "projects", "description": "Orders as they live here: taken in, activated, counted."},
+]
+
+
+class Api(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        for status, response in _responses(document):
+            content = response.get("content", {})
+            if status >= "400" and "application/json" in content:
+                content[MEDIA_TYPE] = content.pop("application/json")
+        return document
+
+
+def _responses(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in document["paths"].values():
+        for operation in path.values():
+            yield from operation["responses"].items()

@@ -1,0 +1,94 @@
+"""What every POST has in common: who asks, the idempotency key, the preference to wait, and the answer."""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, NamedTuple
+
+import orjson
+from fastapi import Depends, Header
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from libs.contracts.base import Message
+from services.gateway.api.reading import JsonRequest
+from services.gateway.api.site import SiteHeader
+from services.gateway.commands import Commands
+from services.gateway.commands import Request as Asked
+from services.gateway.domain.outcomes import Outcome, Result
+
+LONGEST_WAIT = 30
+"""Seconds that a client may wait for an outcome."""
+
+_WAIT = re.compile(r'(?:^|,)[ \t]*wait[ \t]*=[ \t]*"?([0-9]{1,9})"?[ \t]*(?=[;,]|$)', re.IGNORECASE)
+
+
+class Posting(NamedTuple):
+    """A POST, as far as it does not depend on the resource."""
+
+    asked: Asked
+    wait: int | None
+    """Seconds; None when the client does not want to wait."""
+
+    async def carry_out(
+        self, commands: Commands, make: Callable[[str], Message], results: Sequence[Result]
+    ) -> tuple[str, Outcome | None]:
+        """Send the command that `make` builds from its id, and wait for its outcome as long as the client wants to."""
+        command_id = await commands.identify(self.asked)
+        await commands.send(command_id, make(command_id), self.asked)
+        if self.wait is None:
+            return command_id, None
+        return command_id, await commands.outcome(self.asked.site, command_id, results, self.wait)
+
+    def answer(self, status: int, body: BaseModel, location: str | None = None) -> Response:
+        headers = {} if location is None else {"Location": location}
+        if self.wait is not None:
+            headers["Preference-Applied"] = f"wait={self.wait}"
+        return Response(body.model_dump_json(), status, headers, media_type="application/json")
+
+
+async def posting(
+    request: Request,
+    site: SiteHeader,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?$",
+            description="the same key with the same body is the same command, for a day",
+            examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
+        ),
+    ] = None,
+    prefer: Annotated[
+        str | None,
+        Header(
+            alias="Prefer",
+            description=f"`wait=N` (RFC 7240): answer with the outcome if it is there within N seconds, {LONGEST_WAIT}"
+            " at most",
+            examples=["wait=10"],
+        ),
+    ] = None,
+    traceparent: Annotated[str | None, Header(description="W3C Trace Context: the trace to go on with")] = None,
+) -> Posting:
+    fingerprint = ""
+    if isinstance(request, JsonRequest):
+        canonical = orjson.dumps(await request.json(), option=orjson.OPT_SORT_KEYS)
+        fingerprint = hashlib.sha256(canonical).hexdigest()
+    key = None if idempotency_key is None else _unquoted(idempotency_key)
+    preferences = ",".join(request.headers.getlist("prefer"))
+    return Posting(Asked(site, request.scope["path"], key, fingerprint, traceparent), wait_of(preferences))
+
+
+Posted = Annotated[Posting, Depends(posting)]
+
+
+def wait_of(prefer: str) -> int | None:
+    """The seconds of the first `wait`, capped; None when there is none that makes sense, which is to be ignored."""
+    found = _WAIT.search(prefer)
+    return min(int(found[1]), LONGEST_WAIT) if found else None
+
+
+def _unquoted(key: str) -> str:
+    """The draft wants a quoted string (RFC 8941), most clients send it bare: both name the same key."""
+    return key[1:-1] if len(key) > 2 and key[0] == key[-1] == '"' else key

@@ -1,0 +1,109 @@
+"""Reading bodies: JSON of a sane size and shape, or a problem that says what is wrong with it."""
+
+from collections.abc import Callable, Coroutine, Iterator
+from email.message import Message
+from typing import Any
+
+import orjson
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from libs.contracts.base import Problem
+from libs.contracts.canonical import DEEPEST_NESTING
+from libs.contracts.problems import path_of
+from services.gateway.api.problems import ApiProblem
+
+LARGEST_BODY = 1_000_000
+"""Bytes."""
+
+LONGEST_LIST = 1000
+"""Items of a list that is a field of the body: what the contracts take at most. Checked before each item is."""
+
+MOST_VALUES = 100_000
+"""In a body. What is wrong with each is told, which costs far more than to send it."""
+
+
+class JsonRequest(Request):
+    """A request whose body is read with care."""
+
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body"):
+            chunks: list[bytes] = []
+            size = 0
+            if _declared_size(self) > LARGEST_BODY:
+                raise _too_large()
+            async for chunk in self.stream():
+                size += len(chunk)
+                if size > LARGEST_BODY:
+                    raise _too_large()
+                chunks.append(chunk)
+            self._body = b"".join(chunks)
+        return self._body
+
+    async def json(self) -> Any:
+        if not hasattr(self, "_json"):
+            try:
+                value = orjson.loads(await self.body())
+            except orjson.JSONDecodeError as error:
+                raise ApiProblem(400, f"the body is not JSON: {error}") from None
+            if problems := list(_unfit(value)):
+                raise ApiProblem(422, "the body holds what cannot be kept", problems)
+            self._json = value
+        return self._json
+
+
+class JsonRoute(APIRoute):
+    """A route that, if it takes a body, takes only JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+
+        async def handle_json(request: Request) -> Response:
+            if not _is_json(request.headers.get("content-type", "")):
+                raise ApiProblem(415, "the body should be application/json", headers={"Accept": "application/json"})
+            return await handle(JsonRequest(request.scope, request.receive))
+
+        return handle_json
+
+
+def _declared_size(request: Request) -> int:
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdecimal() and len(declared) < 20 else 0
+
+
+def _too_large() -> ApiProblem:
+    return ApiProblem(413, f"the body may have {LARGEST_BODY} bytes at most", headers={"Connection": "close"})
+
+
+def _is_json(content_type: str) -> bool:
+    message = Message()
+    message["content-type"] = content_type or "application/octet-stream"
+    subtype = message.get_content_subtype()
+    return message.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))
+
+
+def _unfit(root: Any) -> Iterator[Problem]:
+    """What is JSON and cannot be kept all the same: every place of it. Without recursion, for depth is one of them."""
+    left: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
+    seen = 0
+    while left:
+        path, value = left.pop()
+        seen += 1
+        if seen > MOST_VALUES:
+            yield Problem(code="TOO_MANY", path="", message=f"more than {MOST_VALUES} values")
+            return
+        if isinstance(value, list) and len(path) == 1 and len(value) > LONGEST_LIST:
+            yield Problem(code="TOO_MANY", path=path_of(path), message=f"more than {LONGEST_LIST} items")
+        elif isinstance(value, dict | list):
+            if len(path) >= DEEPEST_NESTING:
+                yield Problem(code="TOO_DEEP", path=path_of(path), message=f"more than {DEEPEST_NESTING} levels deep")
+                continue
+            if isinstance(value, dict) and any("\x00" in name for name in value):
+                yield Problem(code="NUL", path=path_of(path), message="a name with a NUL character")
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            left.extend(((*path, name), item) for name, item in items)
+        elif isinstance(value, str) and "\x00" in value:
+            yield Problem(code="NUL", path=path_of(path), message="a text with a NUL character")

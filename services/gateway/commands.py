@@ -1,0 +1,135 @@
+"""Commands on their way out: identified, published, and their outcome waited for."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from libs.contracts.base import Message
+from libs.kernel.clock import Clock, utc_now
+from libs.kernel.errors import FactoryError, Transient
+from libs.kernel.ids import new_id
+from libs.messaging.publisher import Publisher
+from libs.messaging.records import Cause, encode
+from libs.observability.metrics import Metrics
+from libs.observability.tracing import Tracer
+from services.gateway.domain.outcomes import COMMAND_PREFIX, Outcome, Result
+from services.gateway.ports import Keys, Outcomes, Remembered
+
+log = structlog.get_logger(__name__)
+
+PUBLISH_SECONDS = 5.0
+"""How long Kafka may take to acknowledge, before the client is told to come again."""
+
+LARGEST_RECORD = 1_000_000
+"""Bytes; brokers and producers take 1 MiB with all that is around it."""
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
+"""Seconds between two looks for an outcome."""
+
+
+class KeyReused(FactoryError):
+    """The idempotency key stands for a request with another body."""
+
+
+class CommandTooLarge(FactoryError):
+    """With its defaults filled in the command is larger than a Kafka record may be."""
+
+
+class Unconfirmed(Transient):
+    """Kafka did not acknowledge in time. The command may still be carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks for what: all that decides whether two requests are one command."""
+
+    site: str
+    path: str
+    key: str | None
+    """The client's idempotency key."""
+    fingerprint: str
+    """Of the body."""
+    traceparent: str | None = None
+
+
+class Commands:
+    """The way from a request to a message and back to its outcome."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        keys: Keys,
+        outcomes: Outcomes,
+        tracer: Tracer,
+        metrics: Metrics,
+        clock: Clock = utc_now,
+        publish_seconds: float = PUBLISH_SECONDS,
+    ) -> None:
+        self._publisher = publisher
+        self._keys = keys
+        self._outcomes = outcomes
+        self._tracer = tracer
+        self._metrics = metrics
+        self._clock = clock
+        self._publish_seconds = publish_seconds
+
+    async def identify(self, request: Request) -> str:
+        """The id of the command, which is also its message's: the same key for the same body gives the same id.
+
+        The id is remembered instead of computed from the key: consumers know a message id for longer than the key
+        is kept, so a key that is used again after its time would otherwise name a command that nobody carries out.
+
+        Raises:
+            KeyReused: the key stands for another body.
+        """
+        fresh = Remembered(f"{COMMAND_PREFIX}{new_id()}", request.fingerprint)
+        if request.key is None:
+            return fresh.command_id
+        known = await self._keys.remember(request.site, request.path, request.key, fresh, self._clock())
+        if known.fingerprint != request.fingerprint:
+            raise KeyReused(request.key)
+        return known.command_id
+
+    async def send(self, command_id: str, message: Message, request: Request) -> None:
+        """Publish; a repetition is published again, and its consumer knows it by its id.
+
+        Raises:
+            CommandTooLarge: no broker would take it.
+            Unconfirmed: Kafka is away.
+        """
+        attributes = {"factory.site": request.site, "factory.subject": message.subject}
+        traceparent = self._tracer.message(f"send {message.TYPE}", request.traceparent, attributes)
+        record = encode(message, Cause(request.site, command_id, None, traceparent), "/gateway", id_=command_id)
+        if record.size > LARGEST_RECORD:
+            raise CommandTooLarge(f"the command has {record.size} bytes, at most {LARGEST_RECORD} are allowed")
+        try:
+            async with asyncio.timeout(self._publish_seconds):
+                await self._publisher.publish([record])
+        except TimeoutError as error:
+            raise Unconfirmed(f"Kafka did not confirm the command within {self._publish_seconds:g} s") from error
+        self._metrics.published(message.topic, message.TYPE)
+        log.info(
+            "command_sent", type=message.TYPE, subject=message.subject, correlation_id=command_id, site=request.site
+        )
+
+    async def outcome(self, site: str, command_id: str, results: Sequence[Result], seconds: float) -> Outcome | None:
+        """Wait for one of the results, the first of them that there is; None when the time is up.
+
+        It is looked for in the database, because the event may reach another instance. A database that is away
+        meanwhile does not make the command fail, so it is asked again as long as there is time.
+        """
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + seconds, SHORTEST_PAUSE
+        while True:
+            try:
+                found = await self._outcomes.find(site, command_id, results)
+            except Transient as error:
+                log.warning("outcome_not_readable", correlation_id=command_id, error=str(error))
+                found = None
+            left = deadline - loop.time()
+            if found is not None or left <= 0:
+                return found
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.5, LONGEST_PAUSE)

@@ -1,0 +1,1 @@
+"""Read models and outcomes as pure functions of events."""

@@ -1,0 +1,75 @@
+"""Read models from events, a whole run at once: load, fold, save."""
+
+from collections.abc import Sequence
+
+from libs.contracts.catalog import PublicationRejected
+from libs.contracts.projects import CommandRefused, OrderRejected, ProjectChanged, ProjectProgressed
+from libs.messaging.records import Incoming
+from libs.messaging.work import Work
+from services.gateway.domain import catalog, outcomes, projects
+from services.gateway.domain.catalog import Item, Key, Published, Retired, Version
+from services.gateway.domain.outcomes import Outcome
+from services.gateway.domain.projects import ProjectView
+from services.gateway.ports import Catalog, Outcomes, Projects
+
+ProjectEvent = ProjectChanged | ProjectProgressed | OrderRejected | CommandRefused
+
+
+class Projections:
+    """What the gateway makes of the events of others; it sends nothing."""
+
+    def __init__(self, catalog: Catalog, projects: Projects, outcomes: Outcomes) -> None:
+        self._catalog = catalog
+        self._projects = projects
+        self._outcomes = outcomes
+
+    async def on_catalog(self, run: Sequence[Incoming[Published | Retired | PublicationRejected]], work: Work) -> None:
+        wanted = {catalog.key_of(m.site, m.data) for m in run if not isinstance(m.data, PublicationRejected)}
+        known = await self._catalog.load(work, wanted)
+        items: dict[Key, Item] = {}
+        versions: dict[tuple[Key, int], Version] = {}
+        results: list[Outcome] = []
+        for message in run:
+            site, event, envelope = message.site, message.data, message.envelope
+            if isinstance(event, PublicationRejected):
+                results.append(outcomes.of_refusal(site, envelope.correlation_id, event))
+                continue
+            key = catalog.key_of(site, event)
+            before = known.get(key)
+            if isinstance(event, Published):
+                versions.setdefault((key, event.version), catalog.version_of(site, event, envelope.time))
+            results.append(outcomes.of_catalog(site, envelope.correlation_id, event, before))
+            after = catalog.apply(before, site, event, envelope.time, envelope.sequence)
+            if after is not None and after is not before:
+                known[key] = items[key] = after
+        await self._catalog.save(work, items.values(), versions.values())
+        await self._keep(work, results)
+
+    async def on_projects(self, run: Sequence[Incoming[ProjectEvent]], work: Work) -> None:
+        wanted = {(m.site, m.data.project_id) for m in run if isinstance(m.data, ProjectChanged | ProjectProgressed)}
+        known = await self._projects.load(work, wanted)
+        views: dict[tuple[str, str], ProjectView] = {}
+        results: list[Outcome] = []
+        for message in run:
+            site, event, envelope = message.site, message.data, message.envelope
+            if isinstance(event, OrderRejected | CommandRefused):
+                results.append(outcomes.of_refusal(site, envelope.correlation_id, event))
+                continue
+            before = known.get((site, event.project_id))
+            if isinstance(event, ProjectChanged):
+                results.extend(outcomes.of_project(site, envelope.correlation_id, event))
+                after: ProjectView | None = projects.changed(before, site, event, envelope.sequence)
+            else:
+                after = projects.progressed(before, event, envelope.sequence)
+            if after is not None and after is not before:
+                known[after.key] = views[after.key] = after
+        await self._projects.save(work, views.values())
+        await self._keep(work, results)
+
+    async def _keep(self, work: Work, results: Sequence[Outcome]) -> None:
+        """Only those of our own commands; of several of a kind in this run the first."""
+        first: dict[tuple[str, str, str], Outcome] = {}
+        for outcome in results:
+            if outcomes.is_command(outcome.command_id):
+                first.setdefault((outcome.site, outcome.command_id, outcome.result), outcome)
+        await self._outcomes.save(work, first.values())

@@ -1,0 +1,77 @@
+"""What the gateway needs of its database. Reads for requests stand alone; what a handler reads and writes is in `work`.
+
+Every call raises `Transient` while the database is away.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from libs.messaging.work import Work
+from services.gateway.domain.catalog import Item, Key, Kind, Version
+from services.gateway.domain.outcomes import Outcome, Result
+from services.gateway.domain.projects import ProjectView
+
+
+class Catalog(Protocol):
+    """The read model of master data."""
+
+    async def load(self, work: Work, keys: Collection[Key]) -> dict[Key, Item]: ...
+
+    async def save(self, work: Work, items: Iterable[Item], versions: Iterable[Version]) -> None:
+        """Keep the items as they are now, and the versions that are not kept yet."""
+
+    async def page(self, site: str, kind: Kind, after: str | None, limit: int) -> Sequence[Item]:
+        """By code, those after `after`."""
+
+    async def get(self, key: Key) -> Item | None: ...
+
+    async def versions(self, key: Key) -> Sequence[Version]:
+        """All of them, the newest first."""
+
+    async def version(self, key: Key, number: int) -> Version | None: ...
+
+
+class Position(NamedTuple):
+    """Where a project stands in the list."""
+
+    created_at: datetime
+    project_id: str
+
+
+class Projects(Protocol):
+    """The read model of projects."""
+
+    async def load(self, work: Work, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], ProjectView]:
+        """By site and project id."""
+
+    async def save(self, work: Work, views: Iterable[ProjectView]) -> None: ...
+
+    async def page(self, site: str, after: Position | None, limit: int) -> Sequence[ProjectView]:
+        """The newest first, those after `after`."""
+
+    async def get(self, site: str, project_id: str) -> ProjectView | None: ...
+
+
+class Outcomes(Protocol):
+    """What became of commands, kept for a day, so that any instance can answer."""
+
+    async def save(self, work: Work, outcomes: Iterable[Outcome]) -> None:
+        """Keep those that are not kept yet: the first of a kind stands."""
+
+    async def find(self, site: str, command_id: str, results: Sequence[Result]) -> Outcome | None:
+        """The one with the first of these results that there is."""
+
+
+class Remembered(NamedTuple):
+    """What an idempotency key was first used for."""
+
+    command_id: str
+    fingerprint: str
+
+
+class Keys(Protocol):
+    """The idempotency keys of clients, kept for a day."""
+
+    async def remember(self, site: str, path: str, key: str, fresh: Remembered, now: datetime) -> Remembered:
+        """What the key stands for: `fresh`, unless it was used before."""

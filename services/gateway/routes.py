@@ -1,0 +1,30 @@
+"""Which message goes to which handler."""
+
+from libs.contracts import catalog, projects, topics
+from libs.messaging.routes import Subscription
+from services.gateway.handlers import Projections
+
+
+def routes(projections: Projections) -> tuple[Subscription, ...]:
+    return (
+        Subscription(
+            topics.CATALOG_EVENTS,
+            {
+                catalog.DeviceTypePublished: projections.on_catalog,
+                catalog.RecipePublished: projections.on_catalog,
+                catalog.ProductPublished: projections.on_catalog,
+                catalog.RecipeRetired: projections.on_catalog,
+                catalog.ProductRetired: projections.on_catalog,
+                catalog.PublicationRejected: projections.on_catalog,
+            },
+        ),
+        Subscription(
+            topics.PROJECTS_EVENTS,
+            {
+                projects.ProjectChanged: projections.on_projects,
+                projects.ProjectProgressed: projections.on_projects,
+                projects.OrderRejected: projections.on_projects,
+                projects.CommandRefused: projections.on_projects,
+            },
+        ),
+    )

@@ -1,0 +1,4 @@
+"""Insight: the event store, where every event of every service stands once, for audits and for what is learnt of them.
+
+Owns the audit. Consumes every topic of events; its own, `insight.events`, carries nothing yet.
+"""

@@ -1,0 +1,7 @@
+"""`python -m services.insight`"""
+
+from libs.messaging.service import run
+from services.insight.app import build
+
+if __name__ == "__main__":
+    run(build)

@@ -1,0 +1,1 @@
+"""The rules of snapshots: pure, without IO and clock."""

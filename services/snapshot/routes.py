@@ -1,0 +1,16 @@
+"""Which message goes to which handler."""
+
+from libs.contracts import topics
+from libs.contracts.snapshot import FreezeSnapshots, ReleaseSnapshots
+from libs.messaging.routes import Subscription
+from services.snapshot.handlers import SnapshotHandlers
+
+
+def routes(handlers: SnapshotHandlers) -> tuple[Subscription, ...]:
+    """One handler for both: in a batch, a freeze sees the release before it."""
+    return (
+        Subscription(
+            topics.SNAPSHOT_COMMANDS,
+            {FreezeSnapshots: handlers.on_commands, ReleaseSnapshots: handlers.on_commands},
+        ),
+    )

@@ -1,0 +1,14 @@
+"""Settings of the snapshot service."""
+
+from pydantic import Field
+
+from libs.kernel.settings import Settings
+
+
+class SnapshotSettings(Settings):
+    hot_seconds: int = Field(
+        86_400, ge=1, le=30 * 86_400, description="how long Redis remembers that a snapshot exists"
+    )
+    redis_timeout_seconds: float = Field(
+        0.25, gt=0, le=10, description="longest wait for Redis before MongoDB is asked instead"
+    )

@@ -1,0 +1,7 @@
+"""`python -m services.task_generation`"""
+
+from libs.messaging.service import run
+from services.task_generation.app import build
+
+if __name__ == "__main__":
+    run(build)

@@ -1,0 +1,1 @@
+"""Where generation plans are kept."""

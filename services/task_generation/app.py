@@ -1,0 +1,20 @@
+"""The composition root of the task-generation service."""
+
+from libs.contracts import topics
+from libs.messaging.service import Backends, Service
+from services.task_generation.adapters.mongo import MongoPlans
+from services.task_generation.handlers import GenerationHandlers
+from services.task_generation.routes import routes
+from services.task_generation.settings import TaskGenerationSettings
+
+
+def build(settings: TaskGenerationSettings | None = None) -> Service:
+    settings = settings or TaskGenerationSettings.from_environment()
+    backends = Backends("task_generation", settings)
+    plans = MongoPlans(backends.database)
+    return Service(
+        backends,
+        subscriptions=routes(GenerationHandlers(plans, settings.most_batches)),
+        prepare=(plans.prepare,),
+        publishes=(topics.TASK_GENERATION_BATCHES, topics.TASK_GENERATION_EVENTS),
+    )

@@ -1,0 +1,1 @@
+"""The rules of generation plans: pure, without IO and clock."""
