@@ -179,7 +179,6 @@ class Wire:
 
     async def topics(self) -> set[str]:
         """The names of the topics of this namespace, without it."""
-        await self._producer.client.fetch_all_metadata()
         names = await self._producer.client.fetch_all_metadata()
         return {name.removeprefix(self._prefix) for name in names.topics() if name.startswith(self._prefix)}
 

@@ -25,5 +25,5 @@ class KafkaDeviceTopics:
             except Transient as error:
                 if not isinstance(error.__cause__, NEVER):
                     raise
-                refused[device_type] = str(error.__cause__)
+                refused[device_type] = f"Kafka refuses the name, to it `.` and `_` are the same ({error.__cause__})"
         return refused

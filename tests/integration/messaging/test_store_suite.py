@@ -50,11 +50,14 @@ class TestTransactions:
         assert keys(await stores.other.pending()) == ["1"]
 
     async def test_what_is_rolled_back_has_never_been(self, stores: Any) -> None:
-        with pytest.raises(Broken):
+        async def work() -> None:
             async with stores.one.transaction() as transaction:
                 await transaction.mark(["a"], NOW)
                 await transaction.put(entries("1"))
                 raise Broken
+
+        with pytest.raises(Broken):
+            await work()
 
         assert await seen(stores.other, "a") == set()
         assert await stores.other.pending() == []

@@ -1,0 +1,211 @@
+"""One behaviour of the ports, whichever adapter is behind them."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import pytest
+
+from libs.contracts.base import Priority, Problem
+from libs.contracts.projects import ProjectState
+from libs.messaging.memory import MemoryStore
+from libs.messaging.mongo import driver
+from libs.messaging.mongo.store import MongoStore
+from libs.messaging.store import Store
+from libs.messaging.work import Work
+from services.gateway.adapters.memory import MemoryCatalog, MemoryKeys, MemoryOutcomes, MemoryProjects
+from services.gateway.adapters.mongo.catalog import MongoCatalog
+from services.gateway.adapters.mongo.commands import MongoKeys, MongoOutcomes
+from services.gateway.adapters.mongo.projects import MongoProjects
+from services.gateway.domain.catalog import Item, Key, Kind, Version
+from services.gateway.domain.outcomes import Outcome, Result
+from services.gateway.domain.projects import Project, ProjectView
+from services.gateway.ports import Catalog, Keys, Outcomes, Position, Projects, Remembered
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@dataclass
+class Ports:
+    store: Store
+    catalog: Catalog
+    projects: Projects
+    outcomes: Outcomes
+    keys: Keys
+
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        return self.store.transaction()
+
+
+@pytest.fixture(params=["memory", "motor", "pymongo"])
+async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[Ports]:
+    if request.param == "memory":
+        yield Ports(MemoryStore(), MemoryCatalog(), MemoryProjects(), MemoryOutcomes(), MemoryKeys())
+        return
+    name: Literal["motor", "pymongo"] = request.param
+    client = driver.connect(mongodb, name)
+    database = client[f"t{uuid.uuid4().hex[:10]}_factory_gateway"]
+    catalog, projects = MongoCatalog(database), MongoProjects(database)
+    outcomes, keys = MongoOutcomes(database), MongoKeys(database)
+    for each in (catalog, projects, outcomes, keys):
+        await each.prepare()
+        await each.prepare()
+    yield Ports(MongoStore(client, database), catalog, projects, outcomes, keys)
+    await client.drop_database(database.name)
+    closed: Any = client.close()
+    if hasattr(closed, "__await__"):
+        await closed
+
+
+def item(code: str = "FRAME", site: str = "main", kind: Kind = Kind.RECIPE, number: int = 1) -> Item:
+    return Item(
+        site=site, kind=kind, code=code, name="Frame", version=number, content_hash="0", published_at=NOON, sequence=7
+    )
+
+
+def version(number: int, code: str = "FRAME", **content: Any) -> Version:
+    return Version(
+        site="main",
+        kind=Kind.RECIPE,
+        code=code,
+        version=number,
+        content_hash="0",
+        published_at=NOON,
+        content={
+            "name": "Frame",
+            "steps": [{"parameters": {"$set": {"a.b": 1, "": [None]}, "n": 2**53 - 1}}],
+            **content,
+        },
+    )
+
+
+def view(project_id: str, site: str = "main", created_at: datetime = NOON) -> ProjectView:
+    project = Project(
+        project_id=project_id,
+        order_id="PO",
+        revision=1,
+        state=ProjectState.PLANNING,
+        cause="ordered",
+        priority=Priority.LOW,
+        deadline=NOON,
+        lines=(),
+        errors=(Problem(code="A", path="b", message="c"),),
+        created_at=created_at,
+        changed_at=created_at,
+    )
+    return ProjectView(site=site, project=project, sequence=3)
+
+
+class TestCatalog:
+    async def save(self, ports: Ports, *items: Item, versions: tuple[Version, ...] = ()) -> None:
+        async with ports.transaction() as transaction:
+            await ports.catalog.save(Work(transaction, "/test", NOON), items, versions)
+
+    async def test_what_is_saved_is_read_again(self, ports: Ports) -> None:
+        await self.save(ports, item(), versions=(version(1), version(2)))
+
+        assert await ports.catalog.get(item().key) == item()
+        assert await ports.catalog.versions(item().key) == [version(2), version(1)]
+        assert await ports.catalog.version(item().key, 1) == version(1)
+        assert await ports.catalog.version(item().key, 3) is None
+        async with ports.transaction() as transaction:
+            other = Key("main", Kind.PRODUCT, "FRAME")
+            found = await ports.catalog.load(Work(transaction, "/test", NOON), {item().key, other})
+        assert found == {item().key: item()}
+
+    async def test_items_are_replaced_and_versions_never(self, ports: Ports) -> None:
+        await self.save(ports, item(), versions=(version(1),))
+        await self.save(ports, item(number=2), versions=(version(1, name="another"), version(2)))
+
+        assert await ports.catalog.get(item().key) == item(number=2)
+        assert await ports.catalog.versions(item().key) == [version(2), version(1)]
+
+    async def test_nothing_to_save_is_fine(self, ports: Ports) -> None:
+        await self.save(ports)
+
+        assert await ports.catalog.get(item().key) is None
+
+    async def test_pages(self, ports: Ports) -> None:
+        codes = ["a", "B", "b", "A1", "A-1", "A.1", "A"]
+        await self.save(
+            ports, *map(item, codes), item("Z", site="other"), item("Z", kind=Kind.PRODUCT), item("Z", site="main2")
+        )
+
+        seen: list[str] = []
+        while page := await ports.catalog.page("main", Kind.RECIPE, seen[-1] if seen else None, 2):
+            seen += [each.code for each in page]
+        assert seen == sorted(codes)
+
+
+class TestProjects:
+    async def save(self, ports: Ports, *views: ProjectView) -> None:
+        async with ports.transaction() as transaction:
+            await ports.projects.save(Work(transaction, "/test", NOON), views)
+
+    async def test_what_is_saved_is_read_again(self, ports: Ports) -> None:
+        await self.save(ports, view("P"))
+        newer = view("P").model_copy(update={"sequence": 4, "progressed_at": NOON})
+        await self.save(ports, newer)
+
+        assert await ports.projects.get("main", "P") == newer
+        async with ports.transaction() as transaction:
+            found = await ports.projects.load(Work(transaction, "/test", NOON), {("main", "P"), ("main", "Q")})
+        assert found == {("main", "P"): newer}
+
+    async def test_sites_do_not_meet(self, ports: Ports) -> None:
+        await self.save(ports, view("P"), view("P", site="other"))
+
+        assert await ports.projects.get("third", "P") is None
+        assert [each.site for each in await ports.projects.page("other", None, 9)] == ["other"]
+
+    async def test_pages_begin_with_the_newest(self, ports: Ports) -> None:
+        expected = [(minute, name) for minute in (3, 2, 1) for name in "CBA"]
+        await self.save(ports, *(view(f"{name}{m}", created_at=NOON + timedelta(minutes=m)) for m, name in expected))
+
+        seen: list[ProjectView] = []
+        while page := await ports.projects.page("main", _position(seen), 2):
+            seen += page
+        assert [each.project.project_id for each in seen] == [f"{name}{minute}" for minute, name in expected]
+
+
+def _position(seen: list[ProjectView]) -> Position | None:
+    return Position(seen[-1].project.created_at, seen[-1].project.project_id) if seen else None
+
+
+class TestOutcomes:
+    async def save(self, ports: Ports, *outcomes: Outcome) -> None:
+        async with ports.transaction() as transaction:
+            await ports.outcomes.save(Work(transaction, "/test", NOON), outcomes)
+
+    def outcome(self, result: Result, **fields: Any) -> Outcome:
+        return Outcome(site="main", command_id="cmd-1", result=result, **fields)
+
+    async def test_the_first_of_a_kind_stands(self, ports: Ports) -> None:
+        first = self.outcome(Result.TAKEN, created=True, version=3)
+        await self.save(ports, first)
+        await self.save(ports, self.outcome(Result.TAKEN))
+
+        assert await ports.outcomes.find("main", "cmd-1", (Result.TAKEN,)) == first
+
+    async def test_found_in_the_order_asked_for(self, ports: Ports) -> None:
+        taken, refused = self.outcome(Result.TAKEN), self.outcome(Result.REFUSED, errors=view("P").project.errors)
+        await self.save(ports, taken, refused)
+
+        assert await ports.outcomes.find("main", "cmd-1", (Result.ACTIVATED, Result.REFUSED, Result.TAKEN)) == refused
+        assert await ports.outcomes.find("main", "cmd-1", (Result.TAKEN, Result.REFUSED)) == taken
+        assert await ports.outcomes.find("main", "cmd-1", (Result.FAILED,)) is None
+        assert await ports.outcomes.find("other", "cmd-1", (Result.TAKEN,)) is None
+        assert await ports.outcomes.find("main", "cmd-2", (Result.TAKEN,)) is None
+
+
+class TestKeys:
+    async def test_a_key_stands_for_what_it_was_first_used_for(self, ports: Ports) -> None:
+        first, second = Remembered("cmd-1", "a"), Remembered("cmd-2", "b")
+
+        assert await ports.keys.remember("main", "/p", "k", first, NOON) == first
+        assert await ports.keys.remember("main", "/p", "k", second, NOON) == first
+        for place in (("other", "/p", "k"), ("main", "/q", "k"), ("main", "/p", "l")):
+            assert await ports.keys.remember(*place, second, NOON) == second
