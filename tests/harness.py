@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from libs.contracts import envelope
 from libs.contracts.base import Message, messages_on
 from libs.contracts.topics import TOPICS
+from libs.kernel.clock import utc_now
 from libs.messaging.processor import Processor
 from libs.messaging.records import Cause, Record, encode
 from libs.messaging.service import Service, serve
@@ -71,12 +72,22 @@ class Kernel:
         self.dead: list[Record] = []
         self._offset = 0
         self._heard = Heard()
+        self.clock = utc_now
         self._processors = {
             subscription.topic.name: Processor(
                 service.name, subscription, backends.store, self._heard, backends.tracer, backends.metrics
             )
             for subscription in service.subscriptions
         }
+
+    @property
+    def publisher(self) -> Heard:
+        return self._heard
+
+    @property
+    def published(self) -> list[Record]:
+        """Everything so far, dead letters included."""
+        return self._heard.records
 
     async def give(
         self, *messages: Message, site: str = "main", ids: Sequence[str] | None = None, correlation_id: str = ""
@@ -105,7 +116,7 @@ class Kernel:
             if record.topic.endswith(".dlq"):
                 dead.append(record)
             else:
-                said.append(_said(record))
+                said.append(said_of(record))
         self.dead += dead
         return said
 
@@ -114,7 +125,8 @@ class Kernel:
         return self._offset
 
 
-def _said(record: Any, prefix: str = "") -> Said:
+def said_of(record: Any, prefix: str = "") -> Said:
+    """A published record, read again."""
     topic = record.topic.removeprefix(prefix)
     read, body = envelope.read(record.headers, record.value, datetime.now(UTC))
     return Said(_classes(topic)[read.type].model_validate_json(body), read, topic)
@@ -172,7 +184,7 @@ class Wire:
             while not until(heard):
                 assert time.monotonic() < deadline, f"on {topics} there was only {heard}"
                 for records in (await consumer.getmany(timeout_ms=100)).values():
-                    heard += [_said(record, self._prefix) for record in records]
+                    heard += [said_of(record, self._prefix) for record in records]
         finally:
             await consumer.stop()
         return heard

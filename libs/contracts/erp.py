@@ -37,6 +37,13 @@ class OrderLine(Data):
         return with_all(problems, handler, value)
 
 
+class LineTarget(Data):
+    """Another quantity for a line."""
+
+    line_id: Code
+    quantity: Positive
+
+
 @message("erp.order.requested.v1", topics.ERP_ORDERS, key="order_id")
 class OrderRequested(Message):
     """A new order, or with a higher revision a change of one."""

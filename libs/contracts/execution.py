@@ -1,7 +1,7 @@
 """Work orders on the floor: admitted, staged, released; and what became of their tasks."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -9,7 +9,16 @@ from libs.contracts import topics
 from libs.contracts.base import Code, Count, Data, Message, Positive, Priority, Problem, Time, message
 from libs.contracts.catalog import OnExhausted
 from libs.contracts.devices import Outcome, TaskId
-from libs.contracts.erp import LineProgress
+from libs.contracts.erp import LineProgress, LineTarget, OrderRequested
+
+
+class ControlRequest(Data):
+    """Whose wish a steering is: the ERP's, with the order as it shall be, or an operator's."""
+
+    by: Literal["erp", "operator"]
+    command: str
+    order: OrderRequested | None = None
+    revision: Positive | None = None
 
 
 class RoutingStep(Data):
@@ -75,6 +84,67 @@ class ReleaseWorkOrder(Message):
 
     activation_id: str
     project_id: str
+
+
+class ControlMessage(Message):
+    """A steering of a released work order, or its answer; `request` tells whose wish it was and comes back as sent."""
+
+    project_id: str
+    request: ControlRequest
+
+
+@message("execution.work-order.change.v1", topics.EXECUTION_COMMANDS, key="project_id")
+class ChangeWorkOrder(ControlMessage):
+    """Other priority, deadline or target quantities; the lines stay those that they are."""
+
+    priority: Priority
+    deadline: Time | None = None
+    targets: tuple[LineTarget, ...]
+
+
+@message("execution.work-order.pause.v1", topics.EXECUTION_COMMANDS, key="project_id")
+class PauseWorkOrder(ControlMessage):
+    """Nothing new is dispatched; what runs goes on and counts."""
+
+
+@message("execution.work-order.resume.v1", topics.EXECUTION_COMMANDS, key="project_id")
+class ResumeWorkOrder(ControlMessage):
+    pass
+
+
+@message("execution.work-order.cancel.v1", topics.EXECUTION_COMMANDS, key="project_id")
+class CancelWorkOrder(ControlMessage):
+    """For good: what runs finishes and counts, the rest is revoked."""
+
+    reason: str
+
+
+@message("execution.work-order.changed.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderChanged(ControlMessage):
+    pass
+
+
+@message("execution.work-order.paused.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderPaused(ControlMessage):
+    pass
+
+
+@message("execution.work-order.resumed.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderResumed(ControlMessage):
+    pass
+
+
+@message("execution.work-order.cancelled.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderCancelled(ControlMessage):
+    reason: str
+    lines: tuple[LineProgress, ...]
+
+
+@message("execution.work-order.control-refused.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderControlRefused(ControlMessage):
+    """The floor cannot follow; nothing was changed."""
+
+    errors: tuple[Problem, ...]
 
 
 @message("execution.work-order.admitted.v1", topics.EXECUTION_EVENTS, key="project_id")
@@ -197,3 +267,15 @@ class DispatchRequested(Message):
     """Tasks became ready or slots became free: look again. Any number of them means one look."""
 
     device_type: Code
+
+
+@message("execution.leases.revoke.v1", topics.EXECUTION_DISPATCH, key="device_type")
+class RevokeLeases(Message):
+    """Take back what devices of the type hold of a cancelled work order and have not begun.
+
+    It travels with the nudges, so that the device type's one writer does it: after every lease given before.
+    """
+
+    device_type: Code
+    project_id: str
+    reason: str

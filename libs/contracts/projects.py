@@ -2,9 +2,11 @@
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from libs.contracts import topics
-from libs.contracts.base import Code, Data, Message, Positive, Priority, Problem, Time, message
-from libs.contracts.erp import LineProgress, SnapshotRef
+from libs.contracts.base import Code, Count, Data, Message, Positive, Priority, Problem, Time, message
+from libs.contracts.erp import LineProgress, LineTarget, SnapshotRef
 
 
 class ProjectState(StrEnum):
@@ -19,6 +21,56 @@ class ProjectState(StrEnum):
 @message("projects.project.activate.v1", topics.PROJECTS_COMMANDS, key="project_id")
 class ActivateProject(Message):
     project_id: str
+
+
+@message("projects.project.pause.v1", topics.PROJECTS_COMMANDS, key="project_id")
+class PauseProject(Message):
+    project_id: str
+
+
+@message("projects.project.resume.v1", topics.PROJECTS_COMMANDS, key="project_id")
+class ResumeProject(Message):
+    project_id: str
+
+
+@message("projects.project.cancel.v1", topics.PROJECTS_COMMANDS, key="project_id")
+class CancelProject(Message):
+    project_id: str
+    reason: str = Field("", max_length=1000)
+
+
+@message("projects.project.change.v1", topics.PROJECTS_COMMANDS, key="project_id")
+class ChangeProject(Message):
+    """An operator's change; what is absent stays as it is."""
+
+    project_id: str
+    priority: Priority | None = None
+    deadline: Time | None = None
+    lines: tuple[LineTarget, ...] = ()
+
+
+class UndoDecision(StrEnum):
+    """What an operator makes of an undo that is stuck: try it again, or answer for it by hand."""
+
+    RETRY = "RETRY"
+    SKIP = "SKIP"
+
+
+@message("projects.activation.unstick.v1", topics.PROJECTS_COMMANDS, key="project_id")
+class UnstickActivation(Message):
+    project_id: str
+    decision: UndoDecision
+
+
+class ActivationProgress(Data):
+    """Where an activation stands: at which step, since when, in which try."""
+
+    step: str
+    status: str
+    since: Time
+    attempt: Positive
+    batches_staged: Count | None = None
+    batches_planned: Count | None = None
 
 
 class ProjectLine(Data):
@@ -45,6 +97,7 @@ class ProjectChanged(Message):
     lines: tuple[ProjectLine, ...]
     snapshots: tuple[SnapshotRef, ...] = ()
     errors: tuple[Problem, ...] = ()
+    activation: ActivationProgress | None = None
 
 
 @message("projects.project.progressed.v1", topics.PROJECTS_EVENTS, key="project_id")

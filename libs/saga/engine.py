@@ -138,6 +138,34 @@ def fail(
     return _next_undo(definition, failed, now)
 
 
+def abort(definition: Definition, saga: Saga, problems: tuple[Problem, ...], now: datetime) -> tuple[Saga, list[Sent]]:
+    """Somebody wants the saga undone. Too late once its last step, which only goes forward, has begun."""
+    if saga.status is not SagaStatus.RUNNING or not definition.by_name[saga.step].can_fail:
+        return saga, []
+    return fail(definition, saga, problems, now, itself=True)
+
+
+def retry_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, list[Sent]]:
+    """An operator has removed what was in the way of a stuck undo; anything but STUCK is left alone."""
+    if saga.status is not SagaStatus.STUCK:
+        return saga, []
+    step = definition.by_name[saga.step]
+    again = _noted(saga, now, "undo retried by an operator").model_copy(
+        update={"status": SagaStatus.COMPENSATING, "attempt": 1, "since": now}
+    )
+    # A new id: under the old one the participant may have set it aside as a message that it knows.
+    sent = _undo(again, step)
+    return _waiting(again, step, now), [Sent(f"{sent.id}:{len(again.history)}", sent.message)]
+
+
+def skip_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, list[Sent]]:
+    """An operator answers for a stuck undo by hand; what is left to undo goes on."""
+    if saga.status is not SagaStatus.STUCK:
+        return saga, []
+    forced = _noted(saga, now, "undo skipped by an operator").model_copy(update={"status": SagaStatus.COMPENSATING})
+    return _next_undo(definition, forced, now)
+
+
 def _succeeded(
     definition: Definition, saga: Saga, step: Step, message: Message, now: datetime
 ) -> tuple[Saga, list[Sent]]:

@@ -31,7 +31,7 @@ def build(settings: ExecutionSettings | None = None) -> Service:
     backoff = Backoff(timedelta(seconds=settings.retry_seconds), timedelta(seconds=settings.longest_retry_seconds))
     lease = timedelta(seconds=settings.lease_seconds)
     handlers = Handlers(
-        CommandHandlers(orders, routings, tasks, generations, settings.max_executions),
+        CommandHandlers(orders, routings, tasks, generations, settings.max_executions, settings.window),
         StagingHandlers(orders, routings, tasks, generations),
         ProgressHandlers(orders, routings, tasks, ledger, backoff, settings.window),
         DispatchHandlers(orders, routings, tasks, devices, lease, settings.leases_at_once),

@@ -54,6 +54,9 @@ class Tasks(Protocol):
     async def live(self, work: Work, site: str, device_type: str) -> dict[str, int]:
         """Leased and running tasks by device."""
 
+    async def leased(self, work: Work, pool: str, project_id: str) -> list[Task]:
+        """Tasks of one work order that devices of a type hold and have not begun."""
+
     async def extend(self, work: Work, leases: Iterable[tuple[str, str, int]], expires_at: datetime) -> None:
         """Extend leases given as (device, task, fence); those that do not hold any more are left alone."""
 

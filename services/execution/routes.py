@@ -1,12 +1,13 @@
 """Which message goes to which handler."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 from libs.contracts import devices, topics
-from libs.contracts.execution import AdmitWorkOrder, DispatchRequested, ReleaseWorkOrder, WithdrawWorkOrder
+from libs.contracts.execution import DispatchRequested, RevokeLeases
 from libs.contracts.task_generation import TaskBatch
 from libs.messaging.routes import Subscription, Tick
-from services.execution.handlers.commands import CommandHandlers
+from services.execution.handlers.commands import Command, CommandHandlers
 from services.execution.handlers.devices import DeviceHandlers
 from services.execution.handlers.dispatch import DispatchHandlers
 from services.execution.handlers.progress import ProgressHandlers
@@ -34,7 +35,7 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
     return (
         Subscription(
             topics.EXECUTION_COMMANDS,
-            {AdmitWorkOrder: commands, WithdrawWorkOrder: commands, ReleaseWorkOrder: commands},
+            dict.fromkeys(get_args(Command), commands),
         ),
         Subscription(
             topics.TASK_GENERATION_BATCHES, {TaskBatch: handlers.staging.on_batches}, batch_size=BATCHES_AT_ONCE
@@ -51,7 +52,9 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
                 devices.DeviceStateChanged: status,
             },
         ),
-        Subscription(topics.EXECUTION_DISPATCH, {DispatchRequested: handlers.dispatch.on_nudges}),
+        Subscription(
+            topics.EXECUTION_DISPATCH, dict.fromkeys((DispatchRequested, RevokeLeases), handlers.dispatch.on_nudges)
+        ),
     )
 
 

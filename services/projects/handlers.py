@@ -7,16 +7,18 @@ from typing import Any
 import orjson
 import structlog
 
+from libs.contracts.base import Problem
 from libs.contracts.erp import OrderCancelled, OrderRequested
 from libs.contracts.execution import WorkOrderCompleted, WorkOrderProgressed
-from libs.contracts.projects import ActivateProject, ProjectState
+from libs.contracts.projects import ActivateProject, UndoDecision, UnstickActivation
 from libs.kernel.errors import Permanent
 from libs.kernel.ids import project_id_of
 from libs.messaging.records import Cause, Incoming
 from libs.messaging.work import Work
-from libs.saga import Sent, advance, expire, start
-from services.projects.domain import activation, intake, progress
+from libs.saga import Saga, Sent, abort, advance, expire, retry_undo, skip_undo, start
+from services.projects.domain import activation, commands, intake, progress, steering
 from services.projects.domain.project import Out, Project
+from services.projects.domain.rejection import refuse, reject
 from services.projects.ports import Projects, Sagas, StoredSaga
 from services.projects.saga import ACTIVATION, context_of
 from services.projects.settings import ProjectsSettings
@@ -42,13 +44,19 @@ class ProjectHandlers:
         batch = _Batch(work)
         for id_, message in zip(ids, run, strict=True):
             order, cause = message.data, message.cause
+            before = known.get(id_)
             if isinstance(order, OrderCancelled):
-                project, out = intake.cancel(known.get(id_), order, work.now)
+                project, out = intake.cancel(before, order, cause, work.now)
             else:
-                project, out = intake.request(known.get(id_), order, message.site, work.now)
+                project, out = intake.request(before, order, cause, work.now)
             known[id_] = project
-            batch.decided(project if out else None, out, cause)
-            if out and project and _wants_activation(order, project, out):
+            if project is None or project is before:
+                batch.decided(None, out, cause)
+                continue
+            batch.decided(project, out, cause)
+            if activation.wants_out(project):
+                await self._turn_back(project, cause, batch)
+            elif activation.may_begin(before, project):
                 known[id_] = self._activate(project, cause, batch)
         await batch.save(self._projects, self._sagas)
 
@@ -60,21 +68,27 @@ class ProjectHandlers:
                 raise Permanent("; ".join(f"{problem.path}: {problem.message}" for problem in message.problems))
             known_revision = revision if isinstance(revision, int) and not isinstance(revision, bool) else 0
             problems = intake.all_problems(message.problems, body)
-            for out in intake.reject(order_id[:256], known_revision, problems, work.now):
+            for out in reject(order_id[:256], known_revision, problems, work.now):
                 work.send(out.message, message.cause)
 
-    async def on_commands(self, run: Sequence[Incoming[ActivateProject]], work: Work) -> None:
+    async def on_commands(self, run: Sequence[Incoming[Any]], work: Work) -> None:
         known = await self._projects.load(work, {message.data.project_id for message in run})
         batch = _Batch(work)
         for message in run:
             project = known.get(message.data.project_id)
             if project is not None and project.site != message.site:
                 project = None
-            if project is None or project.state is not ProjectState.PLANNING:
-                out = activation.refuse_command(project, message.data.project_id, "activate", work.now)
-                batch.decided(None, out, message.cause)
-            else:
-                known[project.id] = self._activate(project, message.cause, batch)
+            after, out = commands.decide(project, message.data, message.cause, work.now)
+            batch.decided(after if after is not project else None, out, message.cause)
+            if after is None or (out and after is project):
+                continue
+            if isinstance(message.data, ActivateProject):
+                after = self._activate(after, message.cause, batch)
+            elif isinstance(message.data, UnstickActivation):
+                after = await self._unstick(after, message.data.decision, message.cause, batch)
+            elif activation.wants_out(after):
+                await self._turn_back(after, message.cause, batch)
+            known[after.id] = after
         await batch.save(self._projects, self._sagas)
 
     async def on_replies(self, run: Sequence[Incoming[Any]], work: Work) -> None:
@@ -88,9 +102,21 @@ class ProjectHandlers:
                 continue
             saga, sent = advance(ACTIVATION, stored.saga, message.data, work.now)
             sagas[saga.id] = batch.moved(StoredSaga(saga, stored.cause), sent, message.cause)
-            project, out = activation.settle(projects[saga.context["project_id"]], saga, work.now)
+            project = projects[saga.context["project_id"]]
+            projects[project.id] = self._settle(project, saga, message.cause, batch)
+        await batch.save(self._projects, self._sagas)
+
+    async def on_answers(self, run: Sequence[Incoming[steering.Answer]], work: Work) -> None:
+        """The floor has followed a wish, or cannot."""
+        projects = await self._projects.load(work, {message.data.project_id for message in run})
+        batch = _Batch(work)
+        for message in run:
+            known = projects.get(message.data.project_id)
+            if known is None or known.site != message.site:
+                continue
+            project, out = steering.answered(known, message.data, work.now)
             projects[project.id] = project
-            batch.decided(project if out else None, out, message.cause)
+            batch.decided(project if project is not known else None, out, message.cause)
         await batch.save(self._projects, self._sagas)
 
     async def on_progress(self, run: Sequence[Incoming[WorkOrderProgressed | WorkOrderCompleted]], work: Work) -> None:
@@ -125,9 +151,18 @@ class ProjectHandlers:
             saga, sent = expire(ACTIVATION, stored.saga, work.now)
             batch.moved(StoredSaga(saga, stored.cause), sent, stored.cause)
             log.warning("saga_overdue", saga_id=saga.id, step=saga.step, status=saga.status, attempt=saga.attempt)
-            project, out = activation.settle(projects[saga.context["project_id"]], saga, work.now)
-            batch.decided(project if out else None, out, stored.cause)
+            project = projects[saga.context["project_id"]]
+            projects[project.id] = self._settle(project, saga, stored.cause, batch)
         await batch.save(self._projects, self._sagas)
+
+    def _settle(self, before: Project, saga: Saga, cause: Cause, batch: "_Batch") -> Project:
+        project, out = activation.settle(before, saga, batch.work.now)
+        if project is before:
+            return project
+        batch.decided(project, out, cause)
+        if activation.may_begin(before, project):
+            project = self._activate(project, cause, batch)
+        return project
 
     def _activate(self, project: Project, cause: Cause, batch: "_Batch") -> Project:
         activating, out = activation.begin(project, batch.work.now)
@@ -138,11 +173,28 @@ class ProjectHandlers:
         log.info("activating", project_id=activating.id, order_id=activating.order_id, site=activating.site)
         return activating
 
+    async def _turn_back(self, project: Project, cause: Cause, batch: "_Batch") -> None:
+        """The activation that runs is not wanted any more."""
+        stored = await self._saga_of(project, batch)
+        problem = Problem(code="SUPERSEDED", path="", message="the order was cancelled or changed meanwhile")
+        saga, sent = abort(ACTIVATION, stored.saga, (problem,), batch.work.now)
+        batch.moved(StoredSaga(saga, stored.cause), sent, cause)
 
-def _wants_activation(order: OrderRequested | OrderCancelled, project: Project, out: Iterable[Out]) -> bool:
-    """An accepted request (not a rejected one) that asks to be activated at once."""
-    accepted = any(each.sequence is not None for each in out)
-    return accepted and project.auto_activate and isinstance(order, OrderRequested)
+    async def _unstick(self, project: Project, decision: UndoDecision, cause: Cause, batch: "_Batch") -> Project:
+        stored = await self._saga_of(project, batch)
+        decide = retry_undo if decision is UndoDecision.RETRY else skip_undo
+        saga, sent = decide(ACTIVATION, stored.saga, batch.work.now)
+        if saga is stored.saga:
+            problem = Problem(code="NOT_STUCK", path="", message="no undo of this project is stuck")
+            batch.decided(None, refuse(project.id, "unstick", (problem,), batch.work.now), cause)
+            return project
+        batch.moved(StoredSaga(saga, stored.cause), sent, cause)
+        return self._settle(project, saga, cause, batch)
+
+    async def _saga_of(self, project: Project, batch: "_Batch") -> StoredSaga:
+        """As this run has left it, or as it is stored."""
+        id_ = project.activation_id
+        return batch.saga(id_) or (await self._sagas.load(batch.work, {id_}))[id_]
 
 
 class _Batch:
@@ -158,14 +210,17 @@ class _Batch:
         if project is not None:
             self._projects[project.id] = project
             self._causes[project.id] = cause
-        for message, sequence, id_ in out:
-            self.work.send(message, cause, sequence=sequence, id_=id_)
+        for message, sequence, id_, own_cause in out:
+            self.work.send(message, own_cause or cause, sequence=sequence, id_=id_)
 
     def moved(self, stored: StoredSaga, sent: Iterable[Sent], cause: Cause) -> StoredSaga:
         self._sagas[stored.saga.id] = stored
         for id_, message in sent:
             self.work.send(message, cause, id_=id_)
         return stored
+
+    def saga(self, id_: str) -> StoredSaga | None:
+        return self._sagas.get(id_)
 
     async def save(self, projects: Projects, sagas: Sagas) -> None:
         await projects.save(self.work, self._projects.values(), self._causes)

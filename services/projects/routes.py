@@ -1,10 +1,13 @@
 """Which message goes to which handler."""
 
+from typing import get_args
+
 from libs.contracts import execution, topics
 from libs.contracts.base import Message
 from libs.contracts.erp import OrderCancelled, OrderRequested
-from libs.contracts.projects import ActivateProject
 from libs.messaging.routes import Handler, Subscription, Tick
+from services.projects.domain.commands import Command
+from services.projects.domain.steering import Answer
 from services.projects.handlers import ProjectHandlers
 from services.projects.saga import ACTIVATION
 
@@ -19,13 +22,14 @@ def routes(handlers: ProjectHandlers) -> tuple[Subscription, ...]:
             {OrderRequested: handlers.on_orders, OrderCancelled: handlers.on_orders},
             invalid=handlers.on_invalid_orders,
         ),
-        Subscription(topics.PROJECTS_COMMANDS, {ActivateProject: handlers.on_commands}),
+        Subscription(topics.PROJECTS_COMMANDS, dict.fromkeys(get_args(Command), handlers.on_commands)),
         Subscription(topics.CATALOG_REPLIES, replies(topics.CATALOG_REPLIES)),
         Subscription(topics.SNAPSHOT_EVENTS, replies(topics.SNAPSHOT_EVENTS)),
         Subscription(topics.TASK_GENERATION_EVENTS, replies(topics.TASK_GENERATION_EVENTS)),
         Subscription(
             topics.EXECUTION_EVENTS,
             replies(topics.EXECUTION_EVENTS)
+            | dict.fromkeys(get_args(Answer), handlers.on_answers)
             | {
                 execution.WorkOrderProgressed: handlers.on_progress,
                 execution.WorkOrderCompleted: handlers.on_progress,

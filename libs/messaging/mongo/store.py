@@ -16,6 +16,11 @@ INBOX_DAYS = 35
 """How long an applied message is remembered: longer than any topic keeps it."""
 
 
+COMMIT_TRIES = 6
+COMMIT_WAIT = 0.05
+"""Seconds after the first try at a commit whose outcome is unknown, doubled each time."""
+
+
 class MongoTransaction:
     """An open MongoDB transaction; `handle` is the driver's session."""
 
@@ -67,7 +72,7 @@ class MongoStore:
             async with driver.session(self._client) as session:
                 yield MongoTransaction(self._database, session)
                 # A cancelled commit would close the connection with its outcome unknown.
-                await asyncio.shield(session.commit_transaction())
+                await asyncio.shield(_commit(session))
         except PyMongoError as error:
             raise driver.translated(error) from error
 
@@ -125,6 +130,22 @@ class MongoStore:
             await self._outbox.create_indexes([IndexModel([("lane", 1), ("_id", 1)]), IndexModel("created_at")])
         except PyMongoError as error:
             raise driver.translated(error) from error
+
+
+async def _commit(session: driver.Session) -> None:
+    """Commit, and ask again while the outcome is unknown: the answer to a commit that was done is that it is.
+
+    To begin anew would mean to meet one's own transaction, which the server keeps open for a minute.
+    """
+    for number in range(COMMIT_TRIES):
+        try:
+            await session.commit_transaction()
+        except PyMongoError as error:
+            if number + 1 == COMMIT_TRIES or not error.has_error_label("UnknownTransactionCommitResult"):
+                raise
+            await asyncio.sleep(COMMIT_WAIT * 2**number)
+        else:
+            return
 
 
 def _record(fields: list[object]) -> Record:

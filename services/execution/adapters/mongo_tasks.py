@@ -125,6 +125,11 @@ class MongoTasks:
         rows = await driver.aggregate(self._tasks, pipeline, work.transaction.handle)
         return {row["_id"]: row["tasks"] for row in rows}
 
+    async def leased(self, work: Work, pool: str, project_id: str) -> list[Task]:
+        query = {"pool": pool, "project_id": project_id, "state": TaskState.LEASED.value}
+        found = self._tasks.find(query, session=work.transaction.handle)
+        return [_task(document) for document in await found.to_list(None)]
+
     async def extend(self, work: Work, leases: Iterable[tuple[str, str, int]], expires_at: datetime) -> None:
         writes: list[Any] = [
             UpdateOne(

@@ -14,7 +14,7 @@ from libs.contracts.envelope import Cause
 from services.execution.domain.reports import ignored
 from services.execution.domain.routing import Routing
 from services.execution.domain.task import FRESH, Task, TaskState, ready_task
-from services.execution.domain.work_order import WorkOrder
+from services.execution.domain.work_order import WorkOrder, WorkOrderState
 
 
 class Reported(NamedTuple):
@@ -126,6 +126,8 @@ def _good(floor: Floor, task: Task, report: devices.TaskCompleted, cause: Cause,
 
 def _make_ready(floor: Floor, done: Task, routing: Routing, cause: Cause, now: datetime) -> None:
     """Create the tasks that waited for this one, and let the execution's other ready tasks know it goes on."""
+    if floor.orders[done.project_id].state is WorkOrderState.CANCELLED:
+        return  # what ran is counted, and that was that
     fresh_until = now + FRESH
     if not routing.is_chain:
         for other in floor.of_execution(done, routing):

@@ -32,7 +32,7 @@ def settle(
         update={"sequence": order.sequence + 1, "started_at": order.started_at or (now if counts else None)}
     )
     lines = counted.progress()
-    if not counted.fulfilled or counted.state is WorkOrderState.COMPLETED:
+    if not counted.fulfilled or counted.state not in {WorkOrderState.OPEN, WorkOrderState.PAUSED}:
         progressed = WorkOrderProgressed(
             project_id=order.id, order_id=order.order_id, lines=lines, started_at=counted.started_at
         )

@@ -9,23 +9,33 @@ import structlog
 from libs.contracts.base import Message, Problem
 from libs.contracts.execution import (
     AdmitWorkOrder,
+    CancelWorkOrder,
+    ChangeWorkOrder,
     DispatchRequested,
+    PauseWorkOrder,
     ReleaseWorkOrder,
+    ResumeWorkOrder,
+    RevokeLeases,
     WithdrawWorkOrder,
     WorkOrderAdmitted,
+    WorkOrderCancelled,
+    WorkOrderChanged,
     WorkOrderRefused,
     WorkOrderReleased,
+    WorkOrderResumed,
     WorkOrderWithdrawn,
 )
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
+from services.execution.domain.control import Control, steer
 from services.execution.domain.routing import Routing
+from services.execution.domain.settlement import settle
 from services.execution.domain.work_order import WorkOrder, WorkOrderState, admitted, executions_problems
 from services.execution.ports import Generations, Routings, Tasks, WorkOrders
 
 log = structlog.get_logger(__name__)
 
-Command = AdmitWorkOrder | WithdrawWorkOrder | ReleaseWorkOrder
+Command = AdmitWorkOrder | WithdrawWorkOrder | ReleaseWorkOrder | Control
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class CommandHandlers:
     tasks: Tasks
     generations: Generations
     max_executions: int
+    window: int
 
     async def on_commands(self, run: Sequence[Incoming[Command]], work: Work) -> None:
         known = await self.orders.load(work, {message.data.project_id for message in run})
@@ -45,10 +56,37 @@ class CommandHandlers:
             if after is not None and after is not order:
                 known[after.id] = changed[after.id] = after
             work.send(reply, message.cause)
-            if isinstance(reply, WorkOrderReleased) and after is not None:
-                for device_type in after.device_types:
-                    work.send(DispatchRequested(device_type=device_type), message.cause)
+            if after is not None:
+                after = await self._follow_up(after, reply, message, work)
+                if after is not known.get(after.id):
+                    known[after.id] = changed[after.id] = after
         await self.orders.save(work, changed.values())
+
+    async def _follow_up(self, order: WorkOrder, reply: Message, message: Incoming[Command], work: Work) -> WorkOrder:
+        """What the floor has to do about it: look for work, ask for more, or take leases back."""
+        match reply:
+            case WorkOrderReleased() | WorkOrderResumed() | WorkOrderChanged():
+                order = await self._settled(order, reply, message, work)
+                for device_type in order.device_types:
+                    work.send(DispatchRequested(device_type=device_type), message.cause)
+            case WorkOrderCancelled():
+                for device_type in order.device_types:
+                    revoke = RevokeLeases(device_type=device_type, project_id=order.id, reason=reply.reason)
+                    work.send(revoke, message.cause)
+            case _:
+                pass
+        return order
+
+    async def _settled(self, order: WorkOrder, reply: Message, message: Incoming[Command], work: Work) -> WorkOrder:
+        """A changed target may need the next range of executions, or be reached already."""
+        if isinstance(reply, WorkOrderReleased):
+            return order
+        wanted = {recipe.snapshot_id for line in order.lines for recipe in line.recipes}
+        routings = await self.routings.load(work, order.site, wanted)
+        settled, _, messages = settle(order, {}, routings, self.window, work.now)
+        for out, sequence in messages:
+            work.send(out, message.cause, sequence=sequence)
+        return settled
 
     async def _decide(
         self, order: WorkOrder | None, message: Incoming[Any], work: Work
@@ -61,6 +99,8 @@ class CommandHandlers:
                 return await self._withdraw(order, command, message.site, work)
             case ReleaseWorkOrder():
                 return _release(order, command)
+            case ChangeWorkOrder() | PauseWorkOrder() | ResumeWorkOrder() | CancelWorkOrder():
+                return steer(order, command, self.max_executions)
             case _:
                 assert_never(command)
 

@@ -1,12 +1,12 @@
 """Free slots × ready tasks → leases; one writer a device type, since its nudges share a partition."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from libs.contracts.devices import TaskAssigned
+from libs.contracts.devices import TaskAssigned, TaskRevoked
 from libs.contracts.envelope import Cause
-from libs.contracts.execution import DispatchRequested
+from libs.contracts.execution import DispatchRequested, RevokeLeases
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.domain.dispatch import (
@@ -19,6 +19,7 @@ from services.execution.domain.dispatch import (
     grant,
     merged,
 )
+from services.execution.domain.task import TaskState
 from services.execution.ports import Devices, Routings, Tasks, WorkOrders
 
 DELAYS_AT_ONCE = 500
@@ -33,10 +34,28 @@ class DispatchHandlers:
     lease: timedelta
     leases_at_once: int
 
-    async def on_nudges(self, run: Sequence[Incoming[DispatchRequested]], work: Work) -> None:
-        """Any number of nudges for a device type are one look."""
+    async def on_nudges(self, run: Sequence[Incoming[DispatchRequested | RevokeLeases]], work: Work) -> None:
+        """Take back what is to be taken back; then any number of nudges for a device type are one look."""
+        for message in run:
+            if isinstance(message.data, RevokeLeases):
+                await self._revoke(message.data, message.cause, work)
         for site, device_type in dict.fromkeys((message.site, message.data.device_type) for message in run):
             await self._dispatch(site, device_type, work)
+
+    async def _revoke(self, command: RevokeLeases, cause: Cause, work: Work) -> None:
+        pool = f"{cause.site}/{command.device_type}"
+        leased = await self.tasks.leased(work, pool, command.project_id)
+        await self.tasks.save(work, [replace(task, state=TaskState.CANCELLED, fresh_until=None) for task in leased])
+        for task in leased:
+            assert task.device_id is not None, "a leased task has a device"
+            revoked = TaskRevoked(
+                task_id=task.id,
+                fence=task.fence,
+                device_id=task.device_id,
+                device_type=task.device_type,
+                reason=command.reason or "the order was cancelled",
+            )
+            work.send(revoked, cause)
 
     async def end_delays(self, work: Work) -> None:
         """Tick: attempts whose pause is over wait for dispatch again."""

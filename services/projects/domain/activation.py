@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import assert_never
 
-from libs.contracts.base import Problem
+from libs.contracts.envelope import Cause
 from libs.contracts.erp import ActivatedLine, OrderActivated, OrderActivationFailed, SnapshotRef
-from libs.contracts.projects import CommandRefused, ProjectState
+from libs.contracts.projects import ProjectState
 from libs.saga import Saga, SagaStatus
+from services.projects.domain import intake, steering
 from services.projects.domain.progress import initial_progress
-from services.projects.domain.project import Out, Project, change
+from services.projects.domain.project import Out, Project, change, revised
 
 
 def begin(project: Project, now: datetime) -> tuple[Project, list[Out]]:
@@ -19,13 +20,15 @@ def begin(project: Project, now: datetime) -> tuple[Project, list[Out]]:
     return activating, [event]
 
 
-def refuse_command(project: Project | None, project_id: str, command: str, now: datetime) -> list[Out]:
-    """An operator asked for what the state does not allow."""
-    if project is None:
-        problem = Problem(code="UNKNOWN_PROJECT", path="project_id", message=f"there is no project {project_id}")
-    else:
-        problem = Problem(code="NOT_ALLOWED", path="state", message=f"the project is {project.state}: no {command} now")
-    return [Out(CommandRefused(project_id=project_id, command=command, at=now, errors=(problem,)))]
+def may_begin(before: Project | None, project: Project) -> bool:
+    """An order was just accepted, newly or in a new revision, and asks to be activated at once."""
+    accepted = before is None or before.revision != project.revision
+    return accepted and project.state is ProjectState.PLANNING and project.auto_activate
+
+
+def wants_out(project: Project) -> bool:
+    """The activation that runs is not wanted any more: the order was cancelled or changed meanwhile."""
+    return project.state is ProjectState.ACTIVATING and project.wish is not None
 
 
 def settle(project: Project, saga: Saga, now: datetime) -> tuple[Project, list[Out]]:
@@ -36,11 +39,35 @@ def settle(project: Project, saga: Saga, now: datetime) -> tuple[Project, list[O
         case SagaStatus.RUNNING | SagaStatus.COMPENSATING:
             return project, []
         case SagaStatus.SUCCEEDED:
-            return _activated(project, saga, now)
-        case SagaStatus.COMPENSATED | SagaStatus.STUCK:
-            return _failed(project, saga, now)
+            active, out = _activated(project, saga, now)
+            return active, [*out, *steering.after_activation(active)]
+        case SagaStatus.COMPENSATED:
+            return _undone(project, saga, now)
+        case SagaStatus.STUCK:
+            return _stuck(project, saga, now)
         case _:
             assert_never(saga.status)
+
+
+def _undone(project: Project, saga: Saga, now: datetime) -> tuple[Project, list[Out]]:
+    """Nothing of the activation is left: back to PLANNING, or on to what was wished for meanwhile."""
+    wish = project.wish
+    if wish is None:
+        planning, event = change(project, ProjectState.PLANNING, "activation failed", now, errors=saga.errors)
+        return planning, [event, Out(_failure(planning, saga, now, compensated=True), planning.sequence)]
+    if wish.order is None:
+        gone, out = steering.cancelled(project, wish, project.progress or initial_progress(project), now)
+    else:
+        gone, out = intake.accept(
+            revised(project, wish.order).model_copy(update={"wish": None}), wish.order, "revised", now, new=False
+        )
+    return gone, [each._replace(cause=Cause.from_document(wish.cause)) for each in out]
+
+
+def _stuck(project: Project, saga: Saga, now: datetime) -> tuple[Project, list[Out]]:
+    """An undo does not get through: the project stays where it is until an operator has decided."""
+    stuck, event = change(project, ProjectState.ACTIVATING, f"undo of {saga.step} is stuck", now, errors=saga.errors)
+    return stuck, [event, Out(_failure(stuck, saga, now, compensated=False), stuck.sequence)]
 
 
 def _activated(project: Project, saga: Saga, now: datetime) -> tuple[Project, list[Out]]:
@@ -72,16 +99,13 @@ def _activated(project: Project, saga: Saga, now: datetime) -> tuple[Project, li
     return active, [event, Out(answer, active.sequence)]
 
 
-def _failed(project: Project, saga: Saga, now: datetime) -> tuple[Project, list[Out]]:
-    """Back to PLANNING; `compensated` is false when an undo got stuck and an operator has to look."""
-    planning, event = change(project, ProjectState.PLANNING, "activation failed", now, errors=saga.errors)
-    answer = OrderActivationFailed(
-        order_id=planning.order_id,
-        revision=planning.revision,
-        project_id=planning.id,
+def _failure(project: Project, saga: Saga, now: datetime, *, compensated: bool) -> OrderActivationFailed:
+    return OrderActivationFailed(
+        order_id=project.order_id,
+        revision=project.revision,
+        project_id=project.id,
         at=now,
         step=saga.failed_step or saga.step,
         errors=saga.errors,
-        compensated=saga.status is SagaStatus.COMPENSATED,
+        compensated=compensated,
     )
-    return planning, [event, Out(answer, planning.sequence)]

@@ -6,67 +6,76 @@ from datetime import datetime
 from typing import Any
 
 from libs.contracts.base import Problem
-from libs.contracts.erp import OrderAccepted, OrderCancellationConfirmed, OrderCancelled, OrderRejected, OrderRequested
-from libs.contracts.projects import OrderRejected as OrderRejectedEvent
+from libs.contracts.envelope import Cause
+from libs.contracts.erp import OrderAccepted, OrderCancelled, OrderRequested
 from libs.contracts.projects import ProjectState
-from services.projects.domain.progress import initial_progress
-from services.projects.domain.project import Out, Project, body_hash, change, new_project, revised
+from services.projects.domain import steering
+from services.projects.domain.project import Out, Project, Wish, body_hash, change, new_project, revised
+from services.projects.domain.rejection import reject
 
 
 def request(
-    project: Project | None, order: OrderRequested, site: str, now: datetime
+    project: Project | None, order: OrderRequested, cause: Cause, now: datetime
 ) -> tuple[Project | None, list[Out]]:
     """A requested order: a new project, a revision of one, a duplicate (nothing happens) or a rejection."""
     if project is None:
-        return _accept(new_project(order, site, now), order, "ordered", now, new=True)
-    if order.revision < project.revision:
-        return project, reject(order.order_id, order.revision, [_stale(project, order.revision)], now)
-    if order.revision == project.revision:
-        if body_hash(order) == project.body_hash:
+        return accept(new_project(order, cause.site, now), order, "ordered", now, new=True)
+    revision, known_hash = project.newest
+    if order.revision < revision:
+        return project, reject(order.order_id, order.revision, [_stale(revision, order.revision)], now)
+    if order.revision == revision:
+        if body_hash(order) == known_hash:
             return project, []
-        problem = Problem(
-            code="REVISION_CONFLICT",
-            path="revision",
-            message=f"revision {order.revision} is known with another body; send the change with a higher revision",
-        )
-        return project, reject(order.order_id, order.revision, [problem], now)
-    if project.state is not ProjectState.PLANNING:
-        problem = Problem(
-            code="NOT_CHANGEABLE", path="revision", message=f"the order is {project.state} and cannot be replaced"
-        )
-        return project, reject(order.order_id, order.revision, [problem], now)
-    return _accept(revised(project, order), order, "revised", now, new=False)
+        message = f"revision {revision} is known with another body; send the change with a higher revision"
+        return project, reject(order.order_id, revision, [_problem("REVISION_CONFLICT", "revision", message)], now)
+    match project.state:
+        case ProjectState.PLANNING:
+            return accept(revised(project, order), order, "revised", now, new=False)
+        case ProjectState.ACTIVATING if not _is_cancelling(project):
+            return _wishing(project, order, cause), []
+        case ProjectState.ACTIVE | ProjectState.PAUSED if not _is_cancelling(project):
+            return steering.ask_for_change(project, order, cause, now)
+        case _:
+            return project, reject(order.order_id, order.revision, [_not_changeable(project)], now)
 
 
-def cancel(project: Project | None, order: OrderCancelled, now: datetime) -> tuple[Project | None, list[Out]]:
-    """The ERP takes the order back."""
+def cancel(
+    project: Project | None, order: OrderCancelled, cause: Cause, now: datetime
+) -> tuple[Project | None, list[Out]]:
+    """The ERP takes the order back, in whatever state it is."""
     if project is None:
-        problem = Problem(code="UNKNOWN_ORDER", path="order_id", message=f"there is no order {order.order_id}")
+        problem = _problem("UNKNOWN_ORDER", "order_id", f"there is no order {order.order_id}")
         return None, reject(order.order_id, order.revision, [problem], now)
-    if project.state is ProjectState.CANCELLED:
+    if project.state is ProjectState.CANCELLED or _is_cancelling(project):
         return project, []
-    if order.revision < project.revision:
-        return project, reject(order.order_id, order.revision, [_stale(project, order.revision)], now)
-    if project.state is not ProjectState.PLANNING:
-        problem = Problem(
-            code="NOT_CHANGEABLE", path="order_id", message=f"the order is {project.state} and cannot be cancelled"
-        )
-        return project, reject(order.order_id, order.revision, [problem], now)
-    cancelled, event = change(
-        project, ProjectState.CANCELLED, f"cancelled: {order.reason}", now, revision=order.revision, errors=()
-    )
-    answer = OrderCancellationConfirmed(
-        order_id=cancelled.order_id,
-        revision=cancelled.revision,
-        project_id=cancelled.id,
-        at=now,
-        reason=order.reason,
-        lines=cancelled.progress or initial_progress(cancelled),
-    )
-    return cancelled, [event, Out(answer, cancelled.sequence)]
+    if order.revision < project.newest[0]:
+        return project, reject(order.order_id, order.revision, [_stale(project.newest[0], order.revision)], now)
+    if project.state is ProjectState.COMPLETED:
+        return project, reject(order.order_id, order.revision, [_not_changeable(project)], now)
+    wish = Wish(by="erp", revision=order.revision, reason=order.reason, cause=cause.as_document())
+    return steering.ask_for_cancellation(project, wish, now)
 
 
-def _accept(
+def _wishing(project: Project, order: OrderRequested, cause: Cause) -> Project:
+    """The activation that runs is for an older revision; it is turned back, and then this one is taken."""
+    wish = Wish(by="erp", revision=order.revision, order=order, body_hash=body_hash(order), cause=cause.as_document())
+    return project.model_copy(update={"wish": wish})
+
+
+def _is_cancelling(project: Project) -> bool:
+    return project.wish is not None and project.wish.order is None
+
+
+def _not_changeable(project: Project) -> Problem:
+    state = "being cancelled" if _is_cancelling(project) else project.state
+    return _problem("NOT_CHANGEABLE", "order_id", f"the order is {state}")
+
+
+def _problem(code: str, path: str, message: str) -> Problem:
+    return Problem(code=code, path=path, message=message)
+
+
+def accept(
     project: Project, order: OrderRequested, cause: str, now: datetime, *, new: bool
 ) -> tuple[Project, list[Out]]:
     accepted, event = change(project, ProjectState.PLANNING, cause, now, new=new, errors=())
@@ -74,21 +83,8 @@ def _accept(
     return accepted, [Out(answer, accepted.sequence), event]
 
 
-def reject(order_id: str, revision: int, problems: Iterable[Problem], now: datetime) -> list[Out]:
-    """Tell the ERP and the operators; nothing else happens."""
-    errors = tuple(problems)
-    return [
-        Out(OrderRejected(order_id=order_id, revision=revision, project_id=None, at=now, errors=errors)),
-        Out(OrderRejectedEvent(order_id=order_id, revision=revision, at=now, errors=errors)),
-    ]
-
-
-def _stale(project: Project, revision: int) -> Problem:
-    return Problem(
-        code="STALE_REVISION",
-        path="revision",
-        message=f"revision {revision} is older than {project.revision}, which is in force",
-    )
+def _stale(newest: int, revision: int) -> Problem:
+    return _problem("STALE_REVISION", "revision", f"revision {revision} is older than {newest}, which was sent before")
 
 
 def all_problems(problems: Iterable[Problem], body: Any) -> list[Problem]:

@@ -2,11 +2,12 @@
 
 import hashlib
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from libs.contracts.base import Message, Priority, Problem
+from libs.contracts.envelope import Cause
 from libs.contracts.erp import LineProgress, OrderRequested, SnapshotRef
 from libs.contracts.projects import ProjectChanged, ProjectLine, ProjectState
 from libs.kernel.errors import Permanent
@@ -15,11 +16,15 @@ from libs.kernel.ids import project_id_of
 EDGES: dict[ProjectState | None, frozenset[ProjectState]] = {
     None: frozenset({ProjectState.PLANNING}),
     ProjectState.PLANNING: frozenset({ProjectState.PLANNING, ProjectState.ACTIVATING, ProjectState.CANCELLED}),
-    ProjectState.ACTIVATING: frozenset({ProjectState.ACTIVE, ProjectState.PLANNING, ProjectState.CANCELLED}),
+    ProjectState.ACTIVATING: frozenset(
+        {ProjectState.ACTIVATING, ProjectState.ACTIVE, ProjectState.PLANNING, ProjectState.CANCELLED}
+    ),
     ProjectState.ACTIVE: frozenset(
         {ProjectState.ACTIVE, ProjectState.PAUSED, ProjectState.COMPLETED, ProjectState.CANCELLED}
     ),
-    ProjectState.PAUSED: frozenset({ProjectState.ACTIVE, ProjectState.COMPLETED, ProjectState.CANCELLED}),
+    ProjectState.PAUSED: frozenset(
+        {ProjectState.PAUSED, ProjectState.ACTIVE, ProjectState.COMPLETED, ProjectState.CANCELLED}
+    ),
     ProjectState.COMPLETED: frozenset(),
     ProjectState.CANCELLED: frozenset(),
 }
@@ -28,6 +33,22 @@ EDGES: dict[ProjectState | None, frozenset[ProjectState]] = {
 
 class IllegalTransition(Permanent):
     """A state change that no edge allows."""
+
+
+class Wish(BaseModel):
+    """What the ERP or an operator asked for and the project could not follow yet.
+
+    While an activation is turned back, or the floor is asked: a new revision, or (without an order) a cancellation.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    by: Literal["erp", "operator"]
+    revision: int
+    order: OrderRequested | None = None
+    body_hash: str = ""
+    reason: str = ""
+    cause: dict[str, str | None]
 
 
 class Project(BaseModel):
@@ -55,9 +76,18 @@ class Project(BaseModel):
     work_sequence: int = 0
     """The newest state of the work order that was taken in."""
     started_at: datetime | None = None
+    wish: Wish | None = None
+    """The newest wish that is not followed yet."""
     progress_sent_at: datetime | None = None
     progress_due_at: datetime | None = None
     """When numbers that are held back go out; None when nothing is held back."""
+
+    @property
+    def newest(self) -> tuple[int, str]:
+        """Revision and body of what the ERP asked for last, followed or not."""
+        if self.wish is not None and self.wish.order is not None and self.wish.by == "erp":
+            return self.wish.revision, self.wish.body_hash
+        return self.revision, self.body_hash
 
     @property
     def activation_id(self) -> str:
@@ -71,6 +101,8 @@ class Out(NamedTuple):
     message: Message
     sequence: int | None = None
     id: str | None = None
+    cause: Cause | None = None
+    """On whose behalf, when it is not that of the message in hand."""
 
 
 def body_hash(order: OrderRequested) -> str:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from libs.contracts.base import Message
+from libs.contracts.envelope import Cause
 from libs.contracts.erp import (
     OrderAccepted,
     OrderCancellationConfirmed,
@@ -19,6 +20,7 @@ from services.projects.domain import intake
 from services.projects.domain.project import IllegalTransition, Out, Project, change
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+MAIN = Cause(site="main", correlation_id="c")
 
 
 def order(revision: int = 1, quantity: int = 2, **more: object) -> OrderRequested:
@@ -27,7 +29,7 @@ def order(revision: int = 1, quantity: int = 2, **more: object) -> OrderRequeste
 
 
 def given(revision: int = 1, state: ProjectState = ProjectState.PLANNING) -> Project:
-    project, _ = intake.request(None, order(revision), "main", NOW)
+    project, _ = intake.request(None, order(revision), MAIN, NOW)
     assert project is not None
     return project.model_copy(update={"state": state})
 
@@ -41,7 +43,7 @@ def codes(out: list[Out]) -> list[str]:
 
 
 def test_a_new_order_becomes_a_project_in_planning() -> None:
-    project, out = intake.request(None, order(), "main", NOW)
+    project, out = intake.request(None, order(), MAIN, NOW)
     assert project is not None
     assert project.state is ProjectState.PLANNING
     assert types(out) == [OrderAccepted, ProjectChanged]
@@ -49,8 +51,8 @@ def test_a_new_order_becomes_a_project_in_planning() -> None:
 
 
 def test_two_sites_with_the_same_order_have_two_projects() -> None:
-    one, _ = intake.request(None, order(), "main", NOW)
-    two, _ = intake.request(None, order(), "north", NOW)
+    one, _ = intake.request(None, order(), MAIN, NOW)
+    two, _ = intake.request(None, order(), Cause(site="north"), NOW)
     assert one is not None
     assert two is not None
     assert one.id != two.id
@@ -58,44 +60,44 @@ def test_two_sites_with_the_same_order_have_two_projects() -> None:
 
 def test_the_same_request_again_says_nothing() -> None:
     project = given()
-    after, out = intake.request(project, order(), "main", NOW)
+    after, out = intake.request(project, order(), MAIN, NOW)
     assert after is project
     assert out == []
 
 
 def test_the_same_revision_with_another_body_is_a_conflict() -> None:
     project = given()
-    after, out = intake.request(project, order(quantity=3), "main", NOW)
+    after, out = intake.request(project, order(quantity=3), MAIN, NOW)
     assert after is project
     assert codes(out) == ["REVISION_CONFLICT"]
 
 
 def test_a_lower_revision_is_stale() -> None:
     project = given(revision=3)
-    after, out = intake.request(project, order(revision=2), "main", NOW)
+    after, out = intake.request(project, order(revision=2), MAIN, NOW)
     assert after is project
     assert codes(out) == ["STALE_REVISION"]
 
 
 def test_a_higher_revision_replaces_what_is_still_planned() -> None:
-    after, out = intake.request(given(), order(revision=2, quantity=9), "main", NOW)
+    after, out = intake.request(given(), order(revision=2, quantity=9), MAIN, NOW)
     assert after is not None
     assert (after.revision, after.lines[0].quantity) == (2, 9)
     assert types(out) == [OrderAccepted, ProjectChanged]
 
 
 def test_a_planned_order_can_be_cancelled_once() -> None:
-    after, out = intake.cancel(given(), OrderCancelled(order_id="A-1", revision=1, reason="lost"), NOW)
+    after, out = intake.cancel(given(), OrderCancelled(order_id="A-1", revision=1, reason="lost"), MAIN, NOW)
     assert after is not None
     assert after.state is ProjectState.CANCELLED
     assert types(out) == [ProjectChanged, OrderCancellationConfirmed]
-    again, nothing = intake.cancel(after, OrderCancelled(order_id="A-1", revision=1, reason="lost"), NOW)
+    again, nothing = intake.cancel(after, OrderCancelled(order_id="A-1", revision=1, reason="lost"), MAIN, NOW)
     assert again is after
     assert nothing == []
 
 
 def test_an_unknown_order_cannot_be_cancelled() -> None:
-    after, out = intake.cancel(None, OrderCancelled(order_id="A-9", revision=1, reason=""), NOW)
+    after, out = intake.cancel(None, OrderCancelled(order_id="A-9", revision=1, reason=""), MAIN, NOW)
     assert after is None
     assert codes(out) == ["UNKNOWN_ORDER"]
 
