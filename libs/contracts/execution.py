@@ -175,6 +175,16 @@ class TasksStaged(Message):
     generation_id: str
 
 
+@message("execution.tasks.staging.v1", topics.EXECUTION_EVENTS, key="project_id")
+class StagingProgressed(Message):
+    """Some batches of an activation are stored, not yet all."""
+
+    activation_id: str
+    project_id: str
+    batches_staged: Positive
+    batches_planned: Positive
+
+
 @message("execution.work-order.released.v1", topics.EXECUTION_EVENTS, key="project_id")
 class WorkOrderReleased(Message):
     activation_id: str

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from libs.contracts import topics
-from libs.contracts.base import Code, Count, Data, Message, Positive, Priority, Problem, Time, message
+from libs.contracts.base import Code, Data, Message, Positive, Priority, Problem, Time, message
 from libs.contracts.erp import LineProgress, LineTarget, SnapshotRef
 
 
@@ -62,17 +62,6 @@ class UnstickActivation(Message):
     decision: UndoDecision
 
 
-class ActivationProgress(Data):
-    """Where an activation stands: at which step, since when, in which try."""
-
-    step: str
-    status: str
-    since: Time
-    attempt: Positive
-    batches_staged: Count | None = None
-    batches_planned: Count | None = None
-
-
 class ProjectLine(Data):
     line_id: Code
     product_code: Code | None = None
@@ -97,7 +86,6 @@ class ProjectChanged(Message):
     lines: tuple[ProjectLine, ...]
     snapshots: tuple[SnapshotRef, ...] = ()
     errors: tuple[Problem, ...] = ()
-    activation: ActivationProgress | None = None
 
 
 @message("projects.project.progressed.v1", topics.PROJECTS_EVENTS, key="project_id")
@@ -108,6 +96,24 @@ class ProjectProgressed(Message):
     order_id: Code
     at: Time
     lines: tuple[LineProgress, ...]
+
+
+@message("projects.activation.moved.v1", topics.PROJECTS_EVENTS, key="project_id")
+class ActivationMoved(Message):
+    """Where an activation stands: at which step, since when, in which try; ordered by the envelope's sequence."""
+
+    project_id: str
+    activation_id: str
+    status: str = Field(description="RUNNING, COMPENSATING, SUCCEEDED, COMPENSATED or STUCK")
+    step: str = Field(description="whose answer is awaited, forward or in undo")
+    since: Time
+    attempt: Positive
+    next_try_at: Time | None = None
+    errors: tuple[Problem, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return self.activation_id
 
 
 @message("projects.order.rejected.v1", topics.PROJECTS_EVENTS, key="order_id")

@@ -64,6 +64,12 @@ class Saga(BaseModel):
     late: tuple[Entry, ...] = ()
 
 
+    @property
+    def moves(self) -> int:
+        """Grows with everything that happens to the saga; orders what is told about it."""
+        return len(self.history) + len(self.late)
+
+
 class Sent(NamedTuple):
     """A message with the id that it keeps however often it is sent."""
 

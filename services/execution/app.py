@@ -32,8 +32,8 @@ def build(settings: ExecutionSettings | None = None) -> Service:
     lease = timedelta(seconds=settings.lease_seconds)
     handlers = Handlers(
         CommandHandlers(orders, routings, tasks, generations, settings.max_executions, settings.window),
-        StagingHandlers(orders, routings, tasks, generations),
-        ProgressHandlers(orders, routings, tasks, ledger, backoff, settings.window),
+        StagingHandlers(orders, routings, tasks, generations, timedelta(seconds=settings.generation_patience_seconds)),
+        ProgressHandlers(orders, routings, tasks, ledger, generations, backoff, settings.window),
         DispatchHandlers(orders, routings, tasks, devices, lease, settings.leases_at_once),
         DeviceHandlers(devices, tasks, lease),
     )

@@ -4,7 +4,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+from libs.contracts.envelope import Cause
 from libs.contracts.execution import Routing as RoutingData
+from libs.contracts.task_generation import GenerateTasks
 from libs.messaging.work import Work
 from services.execution.domain.device import Device
 from services.execution.domain.dispatch import FreeDevice, Grant
@@ -68,15 +70,35 @@ class Ledger(Protocol):
 
 
 class Generation(NamedTuple):
-    """How much of a generation has arrived."""
+    """How much of a generation has arrived; `batches` is 0 until the first of them tells how many there are."""
 
     id: str
     project_id: str
     batches: int
     received: frozenset[int]
 
+    @property
+    def complete(self) -> bool:
+        return 0 < self.batches == len(self.received)
+
+
+class Asked(NamedTuple):
+    """A generation that this service asked for, to be asked for again when it does not arrive."""
+
+    command: GenerateTasks
+    cause: Cause
+
 
 class Generations(Protocol):
+    async def ask(self, work: Work, asked: Iterable[Asked]) -> None:
+        """Remember what was asked for at `work.now`."""
+
+    async def overdue(self, work: Work, before: datetime, limit: int) -> list[Asked]:
+        """What was asked for before a moment and is not complete; counts as asked for again from now on."""
+
+    async def forget(self, work: Work, generation_ids: Collection[str]) -> None:
+        """Not wanted any more."""
+
     async def load(self, work: Work, ids: Collection[str]) -> dict[str, Generation]: ...
 
     async def save(self, work: Work, generations: Iterable[Generation]) -> None: ...

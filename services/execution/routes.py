@@ -59,4 +59,7 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
 
 
 def ticks(handlers: Handlers) -> tuple[Tick, ...]:
-    return (Tick("delays", 0.25, handlers.dispatch.end_delays),)
+    return (
+        Tick("delays", 0.25, handlers.dispatch.end_delays),
+        Tick("generations", 5.0, handlers.staging.ask_again),
+    )

@@ -217,6 +217,7 @@ class _Batch:
         self._sagas[stored.saga.id] = stored
         for id_, message in sent:
             self.work.send(message, cause, id_=id_)
+        self.work.send(activation.told(stored.saga), cause, sequence=stored.saga.moves)
         return stored
 
     def saga(self, id_: str) -> StoredSaga | None:

@@ -92,6 +92,9 @@ def generate(context: Context) -> task_generation.GenerateTasks:
         for definition in context["definitions"]
         if definition["kind"] == "recipe"
     }
+    recipes = sum(len(line["recipes"]) for line in context["resolved"])
+    # An order of very many lines shares ten windows among them, so that no activation grows without bound.
+    window = max(1, min(context["window"], 10 * context["window"] // recipes))
     ranges = tuple(
         task_generation.ExecutionRange(
             line_id=line["line_id"],
@@ -99,7 +102,7 @@ def generate(context: Context) -> task_generation.GenerateTasks:
             snapshot_id=ids[recipe["recipe_code"]],
             first_steps=first_steps[recipe["recipe_code"]],
             first_execution=1,
-            last_execution=min(line["target_quantity"] * recipe["quantity"], context["window"]),
+            last_execution=min(line["target_quantity"] * recipe["quantity"], window),
         )
         for line in context["resolved"]
         for recipe in line["recipes"]

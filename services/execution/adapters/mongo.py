@@ -2,10 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
+from libs.contracts.base import jsonable
 from libs.contracts.devices import DeviceState
+from libs.contracts.envelope import Cause
 from libs.contracts.execution import Routing as RoutingData
+from libs.contracts.task_generation import GenerateTasks
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne, UpdateOne
 from libs.messaging.work import Work
@@ -13,7 +17,7 @@ from services.execution.domain.device import Device
 from services.execution.domain.dispatch import FreeDevice
 from services.execution.domain.routing import Routing
 from services.execution.domain.work_order import WorkOrder, WorkOrderState
-from services.execution.ports import Generation
+from services.execution.ports import Asked, Generation
 
 
 class MongoWorkOrders:
@@ -117,7 +121,39 @@ class MongoGenerations:
         self._generations = database["generations"]
 
     async def prepare(self) -> None:
-        await self._generations.create_indexes([IndexModel("project_id")])
+        waiting = IndexModel("asked_at", partialFilterExpression={"asked_at": {"$exists": True}})
+        await self._generations.create_indexes([IndexModel("project_id"), waiting])
+
+    async def ask(self, work: Work, asked: Iterable[Asked]) -> None:
+        documents = [
+            {
+                "_id": command.generation_id,
+                "project_id": command.project_id,
+                "batches": 0,
+                "received": [],
+                "asked_at": work.now,
+                "command": jsonable(command),
+                "cause": cause.as_document(),
+            }
+            for command, cause in asked
+        ]
+        if documents:
+            await self._generations.insert_many(documents, session=work.transaction.handle)
+
+    async def overdue(self, work: Work, before: datetime, limit: int) -> list[Asked]:
+        late = self._generations.find({"asked_at": {"$lt": before}}, session=work.transaction.handle)
+        documents = await late.sort("asked_at", 1).limit(limit).to_list(None)
+        again = {"_id": {"$in": [document["_id"] for document in documents]}}
+        await self._generations.update_many(again, {"$set": {"asked_at": work.now}}, session=work.transaction.handle)
+        return [
+            Asked(GenerateTasks.model_validate(document["command"]), Cause.from_document(document["cause"]))
+            for document in documents
+        ]
+
+    async def forget(self, work: Work, generation_ids: Collection[str]) -> None:
+        if generation_ids:
+            gone = {"_id": {"$in": list(generation_ids)}}
+            await self._generations.update_many(gone, {"$unset": {"asked_at": 1}}, session=work.transaction.handle)
 
     async def load(self, work: Work, ids: Collection[str]) -> dict[str, Generation]:
         found = self._generations.find({"_id": {"$in": list(ids)}}, session=work.transaction.handle)
@@ -130,13 +166,16 @@ class MongoGenerations:
 
     async def save(self, work: Work, generations: Iterable[Generation]) -> None:
         writes = [
-            ReplaceOne(
+            UpdateOne(
                 {"_id": generation.id},
                 {
-                    "project_id": generation.project_id,
-                    "batches": generation.batches,
-                    "received": sorted(generation.received),
-                },
+                    "$set": {
+                        "project_id": generation.project_id,
+                        "batches": generation.batches,
+                        "received": sorted(generation.received),
+                    }
+                }
+                | ({"$unset": {"asked_at": 1, "command": 1, "cause": 1}} if generation.complete else {}),
                 upsert=True,
             )
             for generation in generations

@@ -25,13 +25,14 @@ from libs.contracts.execution import (
     WorkOrderResumed,
     WorkOrderWithdrawn,
 )
+from libs.contracts.task_generation import GenerateTasks
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.domain.control import Control, steer
 from services.execution.domain.routing import Routing
 from services.execution.domain.settlement import settle
 from services.execution.domain.work_order import WorkOrder, WorkOrderState, admitted, executions_problems
-from services.execution.ports import Generations, Routings, Tasks, WorkOrders
+from services.execution.ports import Asked, Generations, Routings, Tasks, WorkOrders
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +87,8 @@ class CommandHandlers:
         settled, _, messages = settle(order, {}, routings, self.window, work.now)
         for out, sequence in messages:
             work.send(out, message.cause, sequence=sequence)
+        asked = [Asked(out, message.cause) for out, _ in messages if isinstance(out, GenerateTasks)]
+        await self.generations.ask(work, asked)
         return settled
 
     async def _decide(

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from libs.contracts.devices import Report
 from libs.contracts.envelope import Cause
 from libs.contracts.execution import DispatchRequested
+from libs.contracts.task_generation import GenerateTasks
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.domain.progress import Backoff, Floor, Reported, apply
 from services.execution.domain.routing import Routing
 from services.execution.domain.settlement import settle
 from services.execution.domain.work_order import WorkOrder
-from services.execution.ports import Ledger, Routings, Tasks, WorkOrders
+from services.execution.ports import Asked, Generations, Ledger, Routings, Tasks, WorkOrders
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class ProgressHandlers:
     routings: Routings
     tasks: Tasks
     ledger: Ledger
+    generations: Generations
     backoff: Backoff
     window: int
 
@@ -63,11 +65,15 @@ class ProgressHandlers:
 
     async def _settle(self, floor: Floor, work: Work) -> None:
         moved: dict[str, tuple[WorkOrder, Counter[tuple[str, str, str]]]] = {}
+        asked: list[Asked] = []
         for project_id, counts in floor.counts.items():
             order, increments, messages = settle(
                 floor.orders[project_id], counts, floor.routings, self.window, work.now
             )
             moved[project_id] = order, increments
+            cause = floor.causes[project_id]
             for message, sequence in messages:
-                work.send(message, floor.causes[project_id], sequence=sequence)
+                work.send(message, cause, sequence=sequence)
+            asked += [Asked(message, cause) for message, _ in messages if isinstance(message, GenerateTasks)]
         await self.orders.add(work, moved)
+        await self.generations.ask(work, asked)

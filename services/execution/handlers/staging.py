@@ -3,14 +3,21 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
-from libs.contracts.execution import DispatchRequested, TasksStaged
+import structlog
+
+from libs.contracts.execution import DispatchRequested, StagingProgressed, TasksStaged
 from libs.contracts.task_generation import TaskBatch
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.domain.task import Task, ready_task
 from services.execution.domain.work_order import WorkOrder, WorkOrderState
 from services.execution.ports import Generation, Generations, Routings, Tasks, WorkOrders
+
+log = structlog.get_logger(__name__)
+
+ASKED_AT_ONCE = 50
 
 ENDED = {WorkOrderState.WITHDRAWN, WorkOrderState.CANCELLED, WorkOrderState.COMPLETED}
 
@@ -21,6 +28,7 @@ class StagingHandlers:
     routings: Routings
     tasks: Tasks
     generations: Generations
+    patience: timedelta
 
     async def on_batches(self, run: Sequence[Incoming[TaskBatch]], work: Work) -> None:
         orders = await self.orders.load(work, {message.data.project_id for message in run})
@@ -39,7 +47,7 @@ class StagingHandlers:
             )
             if batch.index in generation.received:
                 continue
-            generation = generation._replace(received=generation.received | {batch.index})
+            generation = generation._replace(batches=batch.batches, received=generation.received | {batch.index})
             known[generation.id] = touched[generation.id] = generation
             tasks = await self._expand(message, order, work)
             created += tasks
@@ -47,16 +55,28 @@ class StagingHandlers:
             orders[order.id] = order
             if order.state is WorkOrderState.OPEN:
                 nudges |= {task.device_type: message for task in tasks}
-            if len(generation.received) == generation.batches:
-                staged = TasksStaged(
-                    activation_id=batch.activation_id, project_id=batch.project_id, generation_id=generation.id
-                )
-                work.send(staged, message.cause)
+            if order.state is WorkOrderState.STAGED:
+                work.send(_how_far(generation, batch), message.cause, sequence=len(generation.received))
         await self.tasks.create(work, created)
         await self.generations.save(work, touched.values())
         await self.orders.add(work, moved)
         for device_type, message in nudges.items():
             work.send(DispatchRequested(device_type=device_type), message.cause)
+
+    async def ask_again(self, work: Work) -> None:
+        """Tick: batches that were asked for and do not come are asked for again; those that came are known."""
+        asked = await self.generations.overdue(work, work.now - self.patience, ASKED_AT_ONCE)
+        orders = await self.orders.load(work, {command.project_id for command, _ in asked})
+        ended = [
+            command.generation_id
+            for command, _ in asked
+            if command.project_id not in orders or orders[command.project_id].state in ENDED
+        ]
+        await self.generations.forget(work, ended)
+        for command, cause in asked:
+            if command.generation_id not in ended:
+                log.warning("generation_overdue", generation_id=command.generation_id)
+                work.send(command, cause)
 
     async def _expand(self, message: Incoming[TaskBatch], order: WorkOrder, work: Work) -> list[Task]:
         executions = message.data.executions
@@ -68,6 +88,13 @@ class StagingHandlers:
             for number in range(executions.first_execution, executions.last_execution + 1)
             for step in executions.first_steps
         ]
+
+
+def _how_far(generation: Generation, batch: TaskBatch) -> TasksStaged | StagingProgressed:
+    ids = {"activation_id": batch.activation_id, "project_id": batch.project_id}
+    if generation.complete:
+        return TasksStaged(**ids, generation_id=generation.id)
+    return StagingProgressed(**ids, batches_staged=len(generation.received), batches_planned=generation.batches)
 
 
 def _reaching(

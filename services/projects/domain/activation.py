@@ -5,7 +5,7 @@ from typing import assert_never
 
 from libs.contracts.envelope import Cause
 from libs.contracts.erp import ActivatedLine, OrderActivated, OrderActivationFailed, SnapshotRef
-from libs.contracts.projects import ProjectState
+from libs.contracts.projects import ActivationMoved, ProjectState
 from libs.saga import Saga, SagaStatus
 from services.projects.domain import intake, steering
 from services.projects.domain.progress import initial_progress
@@ -24,6 +24,20 @@ def may_begin(before: Project | None, project: Project) -> bool:
     """An order was just accepted, newly or in a new revision, and asks to be activated at once."""
     accepted = before is None or before.revision != project.revision
     return accepted and project.state is ProjectState.PLANNING and project.auto_activate
+
+
+def told(saga: Saga) -> ActivationMoved:
+    """Where the saga stands now, for those who watch."""
+    return ActivationMoved(
+        project_id=saga.context["project_id"],
+        activation_id=saga.id,
+        status=saga.status,
+        step=saga.step,
+        since=saga.since,
+        attempt=saga.attempt,
+        next_try_at=saga.deadline,
+        errors=saga.errors,
+    )
 
 
 def wants_out(project: Project) -> bool:
