@@ -25,9 +25,9 @@ from services.execution.settings import ExecutionSettings
 def build(settings: ExecutionSettings | None = None) -> Service:
     settings = settings or ExecutionSettings.from_environment()
     backends = Backends("execution", settings)
-    database = backends.database
-    orders, routings, tasks = MongoWorkOrders(database), MongoRoutings(database), MongoTasks(database)
-    generations, devices, ledger = MongoGenerations(database), MongoDevices(database), MongoLedger(database)
+    database, keep = backends.database, timedelta(days=settings.keep_days)
+    orders, routings, tasks = MongoWorkOrders(database, keep), MongoRoutings(database), MongoTasks(database)
+    generations, devices, ledger = MongoGenerations(database, keep), MongoDevices(database), MongoLedger(database)
     backoff = Backoff(timedelta(seconds=settings.retry_seconds), timedelta(seconds=settings.longest_retry_seconds))
     lease = timedelta(seconds=settings.lease_seconds)
     handlers = Handlers(

@@ -1,5 +1,7 @@
 """The composition root of the projects service."""
 
+from datetime import timedelta
+
 from libs.contracts import topics
 from libs.messaging.service import Backends, Service
 from services.projects.adapters.mongo import MongoProjects, MongoSagas
@@ -11,7 +13,10 @@ from services.projects.settings import ProjectsSettings
 def build(settings: ProjectsSettings | None = None) -> Service:
     settings = settings or ProjectsSettings.from_environment()
     backends = Backends("projects", settings)
-    projects, sagas = MongoProjects(backends.database), MongoSagas(backends.database)
+    projects, sagas = (
+        MongoProjects(backends.database),
+        MongoSagas(backends.database, timedelta(days=settings.keep_days)),
+    )
     handlers = ProjectHandlers(projects, sagas, settings)
     return Service(
         backends,

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from libs.contracts.base import jsonable
@@ -21,24 +21,27 @@ from services.execution.ports import Asked, Generation
 
 
 class MongoWorkOrders:
-    def __init__(self, database: driver.Database) -> None:
+    def __init__(self, database: driver.Database, keep: timedelta) -> None:
         self._orders = database["work_orders"]
+        self._keep = keep
 
     async def prepare(self) -> None:
         opened = IndexModel(
             [("site", 1), ("device_types", 1)], partialFilterExpression={"state": WorkOrderState.OPEN.value}
         )
-        await self._orders.create_indexes([opened])
+        await self._orders.create_indexes([opened, IndexModel("expires_at", expireAfterSeconds=0)])
 
     async def load(self, work: Work, ids: Collection[str]) -> dict[str, WorkOrder]:
         found = self._orders.find({"_id": {"$in": list(ids)}}, session=work.transaction.handle)
         return {document["_id"]: _order(document) async for document in found}
 
     async def save(self, work: Work, orders: Iterable[WorkOrder]) -> None:
-        writes = [
-            ReplaceOne({"_id": order.id}, {"_id": order.id, **order.model_dump(exclude={"id"})}, upsert=True)
-            for order in orders
-        ]
+        writes = []
+        for order in orders:
+            document: Document = {"_id": order.id, **order.model_dump(exclude={"id"})}
+            if order.state is WorkOrderState.WITHDRAWN:
+                document["expires_at"] = work.now + self._keep
+            writes.append(ReplaceOne({"_id": order.id}, document, upsert=True))
         if writes:
             await self._orders.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
@@ -117,12 +120,14 @@ class MongoLedger:
 
 
 class MongoGenerations:
-    def __init__(self, database: driver.Database) -> None:
+    def __init__(self, database: driver.Database, keep: timedelta) -> None:
         self._generations = database["generations"]
+        self._keep = keep
 
     async def prepare(self) -> None:
         waiting = IndexModel("asked_at", partialFilterExpression={"asked_at": {"$exists": True}})
-        await self._generations.create_indexes([IndexModel("project_id"), waiting])
+        over = IndexModel("expires_at", expireAfterSeconds=0)
+        await self._generations.create_indexes([IndexModel("project_id"), waiting, over])
 
     async def ask(self, work: Work, asked: Iterable[Asked]) -> None:
         documents = [
@@ -174,6 +179,7 @@ class MongoGenerations:
                         "batches": generation.batches,
                         "received": sorted(generation.received),
                     }
+                    | ({"expires_at": work.now + self._keep} if generation.complete else {})
                 }
                 | ({"$unset": {"asked_at": 1, "command": 1, "cause": 1}} if generation.complete else {}),
                 upsert=True,

@@ -1,12 +1,13 @@
 """Projects and sagas in MongoDB."""
 
 from collections.abc import Collection, Iterable
+from datetime import timedelta
 
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne
 from libs.messaging.records import Cause
 from libs.messaging.work import Work
-from libs.saga import Saga
+from libs.saga import Saga, SagaStatus
 from services.projects.domain.project import Project
 from services.projects.ports import StoredSaga
 
@@ -43,12 +44,13 @@ class MongoProjects:
 class MongoSagas:
     """One document an activation."""
 
-    def __init__(self, database: driver.Database) -> None:
+    def __init__(self, database: driver.Database, keep: timedelta) -> None:
         self._sagas = database["sagas"]
+        self._keep = keep
 
     async def prepare(self) -> None:
         waiting = IndexModel("deadline", partialFilterExpression={"deadline": {"$type": "date"}})
-        await self._sagas.create_indexes([waiting])
+        await self._sagas.create_indexes([waiting, IndexModel("expires_at", expireAfterSeconds=0)])
 
     async def load(self, work: Work, ids: Collection[str]) -> dict[str, StoredSaga]:
         found = self._sagas.find({"_id": {"$in": list(ids)}}, session=work.transaction.handle)
@@ -58,6 +60,8 @@ class MongoSagas:
         writes = []
         for saga, cause in sagas:
             document = {"_id": saga.id, **saga.model_dump(exclude={"id"}), "cause": cause.as_document()}
+            if saga.status.ended and saga.status is not SagaStatus.STUCK:
+                document["expires_at"] = work.now + self._keep
             writes.append(ReplaceOne({"_id": saga.id}, document, upsert=True))
         if writes:
             await self._sagas.bulk_write(writes, ordered=False, session=work.transaction.handle)

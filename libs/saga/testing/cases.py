@@ -1,0 +1,163 @@
+"""The stories that follow from a table alone: whatever can happen at any of its steps, and what is sent then."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from libs.saga.definition import Definition, Step
+from libs.saga.engine import Saga, SagaStatus
+from libs.saga.testing.story import ABORT, RETRY, SILENCE, SKIP, Event, Replies, Story
+
+Told = tuple[Event, tuple[str, ...]]
+"""What happens, and the names of the messages that the saga sends to that."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Events, what each makes the saga send, and the end."""
+
+    name: str
+    definition: Definition
+    events: tuple[Told, ...]
+    ends: SagaStatus
+
+    def __str__(self) -> str:
+        return self.name
+
+    def run(self, context: Mapping[str, Any], replies: Replies) -> Saga:
+        """Tell it, assert every message on the way and the end, and give the saga as it is then."""
+        story = Story(self.definition, context, replies).sends(self.definition.steps[0].name)
+        for event, expected in self.events:
+            story.when(event).sends(*expected)
+        return story.ends(self.ends).saga
+
+
+def cases(definition: Definition) -> list[Case]:
+    """Success; and for every step: failure, answers twice or late or never, an abort, and an undo that gets stuck."""
+    table = _Table(definition)
+    succeeds = table.case("succeeds", *table.forward(), ends=SagaStatus.SUCCEEDED)
+    return [succeeds, *(case for step in definition.steps for case in table.of(step))]
+
+
+class _Table:
+    """What follows from which row."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+
+    def case(self, name: str, *events: Told, ends: SagaStatus) -> Case:
+        return Case(name, self.definition, events, ends)
+
+    def forward(self, until: Step | None = None) -> list[Told]:
+        """The successes of the steps before `until`."""
+        told: list[Told] = []
+        for step in self.definition.steps:
+            if step == until:
+                break
+            following = self.definition.after(step.name)
+            told.append((step.success, (following.name,) if following else ()))
+        return told
+
+    def backward(self, event: Event, step: Step, *, itself: bool) -> list[Told]:
+        """`event` turns the saga back at `step`, and every undo is confirmed."""
+        undos = [self.definition.by_name[name] for name in self.definition.to_undo(step.name, itself=itself)]
+        sends = [(f"{undo.name}:undo",) for undo in undos] + [()]
+        return list(zip([event, *(undo.undone for undo in undos if undo.undone)], sends, strict=True))
+
+    def silence(self, step: Step) -> list[Told]:
+        """Nobody answers: the command is sent again until its tries are used up."""
+        return [(SILENCE, (step.name,))] * (step.tries - 1)
+
+    def of(self, step: Step) -> Iterator[Case]:
+        before, after = self.forward(step), self.forward()[len(self.forward(step)) :]
+        again: Told = (step.success, ())
+        yield self.case(
+            f"{step.name}: answered twice", *before, after[0], again, *after[1:], again, ends=SagaStatus.SUCCEEDED
+        )
+        if step.tries > 1 or step.failure is None:
+            yield self.case(
+                f"{step.name}: answered when asked again",
+                *[*before, (SILENCE, (step.name,)), *after],
+                ends=SagaStatus.SUCCEEDED,
+            )
+        if step.failure is None:
+            yield from self._of_pivot(step, before, after)
+            return
+        failed = self.backward(step.failure, step, itself=False)
+        yield self.case(f"{step.name}: fails", *before, *failed, ends=SagaStatus.COMPENSATED)
+        yield self.case(
+            f"{step.name}: fails, says so twice and succeeds late",
+            *[*before, failed[0], (step.failure, ()), again, *failed[1:], (step.failure, ()), again],
+            ends=SagaStatus.COMPENSATED,
+        )
+        silent = self.backward(SILENCE, step, itself=True)
+        yield self.case(
+            f"{step.name}: nobody answers", *before, *self.silence(step), *silent, ends=SagaStatus.COMPENSATED
+        )
+        yield self.case(
+            f"{step.name}: answered late",
+            *[*before, *self.silence(step), silent[0], again, *silent[1:], again],
+            ends=SagaStatus.COMPENSATED,
+        )
+        aborted = self.backward(ABORT, step, itself=True)
+        yield self.case(f"{step.name}: aborted", *before, *aborted, ends=SagaStatus.COMPENSATED)
+        yield self.case(
+            f"{step.name}: aborted twice, answered late",
+            *[*before, aborted[0], (ABORT, ()), again, (step.failure, ()), *aborted[1:], (ABORT, ()), again],
+            ends=SagaStatus.COMPENSATED,
+        )
+        if step.undo is not None and step.undone is not None:
+            yield from self._of_undo(step, [*before, *self.silence(step)], silent)
+            yield from self._of_stuck(step, before, aborted)
+
+    def _of_pivot(self, step: Step, before: list[Told], after: list[Told]) -> Iterator[Case]:
+        yield self.case(
+            f"{step.name}: asked for as long as it takes",
+            *[*before, *[(SILENCE, (step.name,))] * (step.tries * 5), *after],
+            ends=SagaStatus.SUCCEEDED,
+        )
+        yield self.case(
+            f"{step.name}: too late to abort", *[*before, (ABORT, ()), *after, (ABORT, ())], ends=SagaStatus.SUCCEEDED
+        )
+
+    def _of_undo(self, step: Step, before: list[Told], silent: list[Told]) -> Iterator[Case]:
+        undo = (f"{step.name}:undo",)
+        assert step.undone is not None
+        asked_again: list[Told] = [(SILENCE, undo)] if step.tries > 1 else []
+        yield self.case(
+            f"{step.name}: undo confirmed when asked again, and twice",
+            *[*before, silent[0], *asked_again, silent[1], (step.undone, ()), *silent[2:]],
+            ends=SagaStatus.COMPENSATED,
+        )
+        yield self.case(
+            f"{step.name}: nobody confirms the undo",
+            *[*before, silent[0], *self._unconfirmed(step, undo)],
+            ends=SagaStatus.STUCK,
+        )
+
+    def _of_stuck(self, step: Step, before: list[Told], aborted: list[Told]) -> Iterator[Case]:
+        """Only an operator moves it on, and each retry goes under an id of its own."""
+        assert step.undone is not None
+        stuck = [*before, aborted[0], *self._unconfirmed(step, (f"{step.name}:undo",))]
+        first, second = (f"{step.name}:undo:1",), (f"{step.name}:undo:2",)
+        not_an_operator: list[Told] = [(step.undone, ()), (step.success, ()), (ABORT, ())]
+        yield self.case(
+            f"{step.name}: stuck undo retried",
+            *[*stuck, *not_an_operator, (RETRY, first), (RETRY, ()), (SKIP, ()), *aborted[1:]],
+            ends=SagaStatus.COMPENSATED,
+        )
+        yield self.case(
+            f"{step.name}: stuck undo retried twice, stuck in between",
+            *[*stuck, (RETRY, first), *self._unconfirmed(step, first), (RETRY, second), *aborted[1:]],
+            ends=SagaStatus.COMPENSATED,
+        )
+        skipped: Told = (SKIP, aborted[1][1])
+        yield self.case(
+            f"{step.name}: stuck undo skipped",
+            *[*stuck, skipped, (step.undone, ()), *aborted[2:], (SKIP, ()), (RETRY, ())],
+            ends=SagaStatus.COMPENSATED,
+        )
+
+    def _unconfirmed(self, step: Step, undo: tuple[str, ...]) -> list[Told]:
+        """The undo is sent until its tries are used up."""
+        return [*[(SILENCE, undo)] * (step.tries - 1), (SILENCE, ())]

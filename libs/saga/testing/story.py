@@ -1,0 +1,129 @@
+"""A story is told in answers (their classes, or messages) and in what happens to a saga otherwise.
+
+What was sent is asserted whole, so that `sends()` says that nothing was. A command goes by the name of its step, an
+undo by `<step>:undo` (after an operator's n-th retry by `<step>:undo:n`), or either by the exact message. A name is
+also the id under which the message goes: that of a command that is sent again is the same.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Self, assert_never
+
+from libs.contracts.base import Message, Problem
+from libs.saga.definition import Definition
+from libs.saga.engine import Saga, SagaStatus, Sent, abort, advance, expire, retry_undo, skip_undo, start
+
+
+class Happening(Enum):
+    """What moves a saga beside answers."""
+
+    SILENCE = "no answer comes until the deadline"
+    ABORT = "somebody wants it undone"
+    RETRY = "an operator has a stuck undo sent again"
+    SKIP = "an operator answers for a stuck undo by hand"
+
+
+SILENCE, ABORT, RETRY, SKIP = Happening.SILENCE, Happening.ABORT, Happening.RETRY, Happening.SKIP
+
+Event = type[Message] | Message | Happening
+Replies = Callable[[type[Message]], Message]
+"""Makes an answer of a class: whatever a participant would say."""
+
+SAGA_ID = "saga-1"
+
+UNWANTED = (Problem(code="UNWANTED", path="", message="it is not wanted any more"),)
+
+
+class Story:
+    """One saga, from its start, and everything that happens to it."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        context: Mapping[str, Any],
+        replies: Replies,
+        now: datetime = datetime(2026, 11, 21, 8, tzinfo=UTC),
+    ) -> None:
+        self.definition = definition
+        self.now = now
+        self._replies = replies
+        self._before: Saga | None = None
+        self.saga, self.sent = start(definition, SAGA_ID, dict(context), now)
+
+    def given(self, *events: Event) -> Self:
+        """What happened before that which the story is about."""
+        for event in events:
+            self.when(event)
+        return self
+
+    def when(self, event: Event) -> Self:
+        self._before = self.saga
+        if isinstance(event, Happening):
+            self.saga, self.sent = self._happens(event)
+        else:
+            message = event if isinstance(event, Message) else self._replies(event)
+            self.saga, self.sent = advance(self.definition, self.saga, message, self.now)
+        return self
+
+    def _happens(self, what: Happening) -> tuple[Saga, list[Sent]]:
+        match what:
+            case Happening.SILENCE:
+                assert self.saga.deadline is not None, "a saga that has ended waits for nothing"
+                self.now = max(self.now, self.saga.deadline)
+                return expire(self.definition, self.saga, self.now)
+            case Happening.ABORT:
+                return abort(self.definition, self.saga, UNWANTED, self.now)
+            case Happening.RETRY:
+                return retry_undo(self.definition, self.saga, self.now)
+            case Happening.SKIP:
+                return skip_undo(self.definition, self.saga, self.now)
+            case _:
+                assert_never(what)
+
+    def sends(self, *expected: str | Message) -> Self:
+        """Exactly these messages, in this order."""
+        assert len(self.sent) == len(expected), f"sent {_names(self.sent)}, expected {expected}"
+        for sent, one in zip(self.sent, expected, strict=True):
+            if isinstance(one, str):
+                name, _, undo = one.partition(":")
+                step = self.definition.by_name[name]
+                make = step.undo if undo else step.command
+                assert make is not None, f"step {name} has no undo"
+                assert _name(sent) == one, f"sent {_names(self.sent)}, expected {expected}"
+                one = make(self.saga.context)
+            assert sent.message == one
+        return self
+
+    def ignores(self) -> Self:
+        """Nothing was sent and nothing changed, but that the answer is on record as late."""
+        assert self._before is not None
+        self.sends()
+        assert self.saga.late != self._before.late
+        assert self.saga.model_copy(update={"late": ()}) == self._before.model_copy(update={"late": ()})
+        return self
+
+    def stays(self) -> Self:
+        """Nothing was sent and nothing changed at all."""
+        assert self.sends().saga == self._before
+        return self
+
+    def waits_for(self, step: str) -> Self:
+        assert not self.saga.status.ended
+        assert self.saga.step == step
+        assert self.saga.deadline is not None
+        assert self.saga.deadline > self.now
+        return self
+
+    def ends(self, status: SagaStatus) -> Self:
+        assert self.saga.status is status
+        assert (self.saga.deadline is None) == status.ended
+        return self
+
+
+def _name(sent: Sent) -> str:
+    return sent.id.removeprefix(f"{SAGA_ID}:")
+
+
+def _names(sent: list[Sent]) -> list[str]:
+    return [_name(each) for each in sent]
