@@ -47,6 +47,9 @@ class RecipeContent(Data):
 
     name: Name
     steps: tuple[Step, ...] = Field(min_length=1, max_length=1000)
+    allowed_products: tuple[Code, ...] | None = Field(
+        None, max_length=1000, description="products that may name the recipe, published or not; absent: any"
+    )
 
 
 class ProductContent(Data):
@@ -54,6 +57,9 @@ class ProductContent(Data):
 
     name: Name
     recipes: tuple[ProductRecipe, ...] = Field(min_length=1, max_length=200)
+    allowed_recipes: tuple[Code, ...] | None = Field(
+        None, max_length=1000, description="recipes that the product may name, published or not; absent: any"
+    )
 
 
 @message("catalog.device-type.publish.v1", topics.CATALOG_COMMANDS, key="device_type")

@@ -127,10 +127,11 @@ class SnapshotRef(Data):
 
 @message("erp.order.activated.v1", topics.ERP_ORDER_STATUS, key="order_id")
 class OrderActivated(OrderAnswer):
-    """Snapshots and first tasks exist and are released to the floor."""
+    """Snapshots and first tasks exist and are released to the floor; `warnings` is what somebody should look at."""
 
     lines: tuple[ActivatedLine, ...]
     snapshots: tuple[SnapshotRef, ...]
+    warnings: tuple[Problem, ...] = ()
 
 
 @message("erp.order.activation-failed.v1", topics.ERP_ORDER_STATUS, key="order_id")

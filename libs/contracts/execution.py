@@ -149,8 +149,11 @@ class WorkOrderControlRefused(ControlMessage):
 
 @message("execution.work-order.admitted.v1", topics.EXECUTION_EVENTS, key="project_id")
 class WorkOrderAdmitted(Message):
+    """Taken in; `warnings` is what the site's policy lets pass."""
+
     activation_id: str
     project_id: str
+    warnings: tuple[Problem, ...] = ()
 
 
 @message("execution.work-order.refused.v1", topics.EXECUTION_EVENTS, key="project_id")

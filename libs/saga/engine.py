@@ -18,6 +18,8 @@ MOST_DOUBLINGS = 10
 LATE_KEPT = 50
 """Late replies that a saga's own record keeps; all of them are in the audit."""
 
+RETRIED = "undo retried by an operator"
+
 
 class SagaStatus(StrEnum):
     RUNNING = "RUNNING"
@@ -62,7 +64,6 @@ class Saga(BaseModel):
     deadline: datetime | None
     history: tuple[Entry, ...] = ()
     late: tuple[Entry, ...] = ()
-
 
     @property
     def moves(self) -> int:
@@ -156,12 +157,10 @@ def retry_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga,
     if saga.status is not SagaStatus.STUCK:
         return saga, []
     step = definition.by_name[saga.step]
-    again = _noted(saga, now, "undo retried by an operator").model_copy(
+    again = _noted(saga, now, RETRIED).model_copy(
         update={"status": SagaStatus.COMPENSATING, "attempt": 1, "since": now}
     )
-    # A new id: under the old one the participant may have set it aside as a message that it knows.
-    sent = _undo(again, step)
-    return _waiting(again, step, now), [Sent(f"{sent.id}:{len(again.history)}", sent.message)]
+    return _waiting(again, step, now), [_undo(again, step)]
 
 
 def skip_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, list[Sent]]:
@@ -202,8 +201,11 @@ def _command(saga: Saga, step: Step) -> Sent:
 
 
 def _undo(saga: Saga, step: Step) -> Sent:
+    """A new id after each retry: under the old one the participant has set it aside as a message that it knows."""
     assert step.undo is not None, "only steps with an undo are ever undone"
-    return Sent(f"{saga.id}:{step.name}:undo", step.undo(saga.context))
+    retries = sum(entry.step == step.name and entry.what == RETRIED for entry in saga.history)
+    id_ = f"{saga.id}:{step.name}:undo"
+    return Sent(f"{id_}:{retries}" if retries else id_, step.undo(saga.context))
 
 
 def _waiting(saga: Saga, step: Step, now: datetime) -> Saga:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ class Heard:
     data: dict[str, Any]
     headers: dict[str, str]
     value: bytes
+    at: float = field(default_factory=time.perf_counter)
+    """When it was heard, in seconds of `time.perf_counter`."""
 
 
 @dataclass
@@ -62,10 +65,10 @@ class Wire:
         await self.raw(topic, json.dumps(event).encode(), key)
         return id_
 
-    async def until(self, wanted: Callable[[Heard], bool]) -> Heard:
+    async def until(self, wanted: Callable[[Heard], bool], patience: float = PATIENCE) -> Heard:
         """The first record that fits, also among those heard before; TimeoutError when none comes."""
         checked = 0
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             while True:
                 for record in self.heard[checked:]:
                     checked += 1

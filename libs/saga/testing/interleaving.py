@@ -3,10 +3,7 @@
 A stateful model for any table, to be subclassed by a test:
 
     class AnyCake(Interleaving):
-        definition, context = CAKE, {"cake": "sponge"}
-
-        def reply(self, cls: type[Message]) -> Message:
-            return cls()
+        definition, context, replies = CAKE, {"cake": "sponge"}, staticmethod(what_they_say)
 
     TestAnyCake = AnyCake.TestCase
 """
@@ -43,10 +40,7 @@ class Interleaving(RuleBasedStateMachine):
 
     definition: ClassVar[Definition]
     context: ClassVar[Mapping[str, Any]]
-
-    def reply(self, cls: type[Message]) -> Message:
-        """What a participant says, as a message of one of the table's classes."""
-        raise NotImplementedError
+    replies: ClassVar[staticmethod[[type[Message]], Message]]
 
     @initialize()
     def begin(self) -> None:
@@ -104,7 +98,7 @@ class Interleaving(RuleBasedStateMachine):
             self.standing.remove(step.name)  # a participant that fails has left nothing
         if status is COMPENSATING and cls is step.undone:
             self.standing.remove(step.name)
-        self._became(*advance(self.definition, self.saga, self.reply(cls), self.now), LEGAL)
+        self._became(*advance(self.definition, self.saga, self.replies(cls), self.now), LEGAL)
 
     def _became(self, saga: Saga, sent: list[Sent], legal: Mapping[SagaStatus, set[SagaStatus]]) -> None:
         before, self.saga = self.saga, saga

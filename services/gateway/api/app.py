@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.gateway.api import problems
+from services.gateway.api import PREFIX, problems
 from services.gateway.api.answers import READING
-from services.gateway.api.catalog import PREFIX, RESOURCES, catalog_router
+from services.gateway.api.catalog import RESOURCES, catalog_router
 from services.gateway.api.openapi import DESCRIPTION, TAGS, Api
 from services.gateway.api.projects import projects_router
 from services.gateway.commands import Commands

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from libs.contracts.catalog import PublishDeviceType, PublishProduct, PublishRecipe, RetireProduct, RetireRecipe
-from services.gateway.api import answers, examples, models
+from services.gateway.api import PREFIX, answers, examples, models
 from services.gateway.api.lists import Cursor, Limit, cut, position_of
 from services.gateway.api.posting import Posted
 from services.gateway.api.problems import ApiProblem, single
@@ -18,8 +18,6 @@ from services.gateway.commands import Commands
 from services.gateway.domain.catalog import Item, Key, Kind, Version
 from services.gateway.domain.outcomes import Result
 from services.gateway.ports import Catalog
-
-PREFIX = "/api/v1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from libs.contracts.erp import OrderRequested
 from libs.contracts.projects import ActivateProject
 from libs.kernel.clock import rfc3339
 from libs.kernel.ids import project_id_of
-from services.gateway.api import answers, examples, models
+from services.gateway.api import PREFIX, answers, examples, models
 from services.gateway.api.lists import Cursor, Limit, cut, position_of
 from services.gateway.api.posting import Posted
 from services.gateway.api.problems import ApiProblem, single
@@ -21,8 +21,6 @@ from services.gateway.commands import Commands
 from services.gateway.domain.outcomes import COMMAND_PREFIX, Result
 from services.gateway.domain.projects import Project, ProjectView, numbers
 from services.gateway.ports import Position, Projects
-
-PREFIX = "/api/v1/projects"
 
 _CONFLICTS = {"REVISION_CONFLICT", "STALE_REVISION"}
 
@@ -74,7 +72,7 @@ def projects_router(projects: Projects, commands: Commands) -> APIRouter:
         command_id, outcome = await posting.carry_out(commands, requested, (Result.REFUSED, Result.TAKEN))
         order_id = order_id_of(order, command_id)
         project_id = project_id_of(site, order_id)
-        location = f"{PREFIX}/{project_id}"
+        location = f"{PREFIX}/projects/{project_id}"
         if outcome is None:
             accepted = AcceptedOrder(command_id=command_id, location=location, project_id=project_id, order_id=order_id)
             return posting.answer(202, accepted, location)
@@ -132,7 +130,7 @@ def projects_router(projects: Projects, commands: Commands) -> APIRouter:
         """What is to be built is frozen, planned and released; if that fails, nothing is left of it."""
         site = posting.asked.site
         await known(site, project_id)
-        location = f"{PREFIX}/{project_id}"
+        location = f"{PREFIX}/projects/{project_id}"
         command_id, outcome = await posting.carry_out(
             commands,
             lambda _: ActivateProject(project_id=project_id),

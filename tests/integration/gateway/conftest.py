@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -32,13 +32,25 @@ def gateway(kafka: str, mongodb: str, namespace: str) -> Build:
 
 def client(service: Service) -> httpx.AsyncClient:
     """A client of a gateway that runs."""
+    return httpx.AsyncClient(base_url=f"{_address(service)}/api/v1", timeout=40)
+
+
+def _address(service: Service) -> str:
     settings = service.backends.settings
-    return httpx.AsyncClient(base_url=f"http://{settings.http_host}:{settings.http_port}/api/v1", timeout=40)
+    return f"http://{settings.http_host}:{settings.http_port}"
 
 
 @pytest.fixture
-def talk_to() -> Callable[[Service], httpx.AsyncClient]:
-    return client
+def talk_to() -> Open:
+    """A client of a gateway that is ready."""
+
+    @asynccontextmanager
+    async def open_(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+        async with client(service) as talking:
+            await _until(lambda: _is_ready(talking, service))
+            yield talking
+
+    return open_
 
 
 @pytest.fixture
@@ -51,7 +63,7 @@ def half_running() -> Open:
         task = asyncio.create_task(serve(service, stop))
         try:
             async with client(service) as talking:
-                await _answers(talking, task)
+                await _until(lambda: talking.get(f"{_address(service)}/health/live"))
                 yield talking
         finally:
             stop.set()
@@ -63,14 +75,17 @@ def half_running() -> Open:
     return open_
 
 
-async def _answers(talking: httpx.AsyncClient, task: "asyncio.Task[None]") -> None:
+async def _is_ready(talking: httpx.AsyncClient, service: Service) -> bool:
+    """Ready after its checks were added: before that there is nothing that could say no."""
+    answer = (await talking.get(f"{_address(service)}/health/ready")).json()
+    return bool(answer["ready"] and "partitions" in answer["checks"])
+
+
+async def _until(condition: Callable[[], Awaitable[Any]]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        try:
-            await talking.get(str(talking.base_url).replace("/api/v1/", "/health/live"))
-        except httpx.ConnectError:
-            assert not task.done(), task
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
-        else:
-            return
+        with suppress(httpx.ConnectError):
+            if await condition():
+                return
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.05)

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import httpx
 
-from libs.contracts.base import Message, Problem
+from libs.contracts.base import Message, Priority, Problem
 from libs.contracts.catalog import PublicationRejected, PublishRecipe, RecipePublished
 from libs.contracts.erp import OrderRequested
 from libs.contracts.projects import ActivateProject, CommandRefused, ProjectChanged, ProjectLine, ProjectState
@@ -18,7 +19,7 @@ from libs.messaging.service import Service
 from services.gateway.api.examples import ORDER, RECIPE
 from tests.harness import Said, Wire, eventually, running
 
-Talk = Callable[[Service], httpx.AsyncClient]
+Talk = Callable[[Service], AbstractAsyncContextManager[httpx.AsyncClient]]
 WAIT = {"Prefer": "wait=30"}
 PARAMETERS: dict[str, Any] = {"$where": {"a.b": [1, {"": None}]}, "größe": 9007199254740991, "tolerance": 0.1}
 
@@ -38,7 +39,7 @@ def changed(
         state=state,
         cause="test",
         at=utc_now(),
-        priority="HIGH",  # type: ignore[arg-type]
+        priority=Priority.HIGH,
         lines=(ProjectLine(line_id="10", product_code="CITY-BIKE", quantity=25),),
     )
 
@@ -84,7 +85,8 @@ async def test_an_order_taken_in_and_activated_on_any_of_two_instances(
 ) -> None:
     one, other = gateway(), gateway(MONGO_DRIVER="pymongo")
     orders = [f"PO-{n}" for n in range(6)]
-    async with running(one) as wire, running(other), talk_to(one) as here, talk_to(other) as there:
+    # The second one is waited for first: that it has its share means that the first one has given it away.
+    async with running(one) as wire, running(other), talk_to(other) as there, talk_to(one) as here:
 
         async def projects() -> None:
             for asked in await commands(wire, ERP_ORDERS.name, len(orders)):
@@ -125,7 +127,7 @@ async def test_the_same_post_twice_is_one_command_wherever_it_arrives(
     gateway: Callable[..., Service], talk_to: Talk
 ) -> None:
     one, other = gateway(), gateway()
-    async with running(one) as wire, running(other), talk_to(one) as here, talk_to(other) as there:
+    async with running(one) as wire, running(other), talk_to(other) as there, talk_to(one) as here:
         headers = {"Idempotency-Key": '"2f1c"'}
         body = {"lines": ORDER["lines"]}
         answers = await asyncio.gather(
@@ -163,8 +165,6 @@ async def test_old_and_repeated_events_change_nothing(gateway: Callable[..., Ser
             return bool((await client.get(path)).json()["state"] == "COMPLETED")
 
         await eventually(completed)
-        dead = await service.backends.database["outbox"].count_documents({})
-        assert dead == 0
 
 
 async def test_sites_see_their_own_only(gateway: Callable[..., Service], talk_to: Talk) -> None:

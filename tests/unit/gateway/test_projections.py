@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from libs.contracts.projects import ProjectState
+from libs.contracts.catalog import PublicationRejected
+from libs.contracts.projects import CommandRefused, OrderRejected, ProjectState
 from libs.kernel.ids import project_id_of
 from libs.messaging.records import Cause
 from services.gateway.domain.catalog import Item, Key, Kind
@@ -177,7 +178,12 @@ class TestOutcomes:
         assert failed.errors == errors
 
     async def test_refusals_tell_all_errors(self, world: World) -> None:
-        for n, each in enumerate((rejection("STALE_REVISION"), refusal("P-1"), unpublished())):
+        events: list[OrderRejected | CommandRefused | PublicationRejected] = [
+            rejection("STALE_REVISION"),
+            refusal("P-1"),
+            unpublished(),
+        ]
+        for n, each in enumerate(events):
             await world.hear(each, cause=Cause("main", f"cmd-{n}"))
 
             refused = await result(world, f"cmd-{n}", Result.REFUSED)

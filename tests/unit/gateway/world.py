@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
-from libs.contracts.base import Message, Problem, all_messages
+from libs.contracts.base import Message, Priority, Problem, all_messages
 from libs.contracts.catalog import PublicationRejected, RecipePublished, RecipeRetired
 from libs.contracts.envelope import read
 from libs.contracts.erp import LineProgress
@@ -23,7 +23,7 @@ from libs.contracts.projects import (
 from libs.contracts.topics import CATALOG_EVENTS
 from libs.kernel.ids import project_id_of
 from libs.messaging.memory import MemoryStore, MemoryTransaction
-from libs.messaging.records import Cause, Incoming, Record, encode
+from libs.messaging.records import Cause, Incoming, RawRecord, Record, encode
 from libs.messaging.work import Work
 from libs.observability.health import Health
 from libs.observability.http import routes
@@ -42,13 +42,6 @@ Answer = tuple[Message, int | None]
 
 class Away:
     """Kafka that does not answer: publishing never comes back."""
-
-    def forget(self) -> None:
-        """As new; an application takes long to make."""
-        for store in (self.catalog, self.projects, self.outcomes, self.keys):
-            for kept in vars(store).values():
-                kept.clear()
-        self.sent.clear()
 
     async def publish(self, records: Sequence[Record]) -> None:
         await asyncio.Event().wait()
@@ -114,7 +107,7 @@ class World:
 def incoming(record: Record) -> Incoming[Any]:
     envelope, body = read(record.headers, record.value, NOON)
     data = all_messages()[record.topic, envelope.type].model_validate_json(body)
-    return Incoming(envelope, data, record)  # type: ignore[arg-type]
+    return Incoming(envelope, data, cast(RawRecord, record))
 
 
 def event(message: Message, *, site: str = "main", sequence: int | None = None) -> Incoming[Any]:
@@ -150,7 +143,7 @@ def project(
         state=state,
         cause="ordered",
         at=at,
-        priority="HIGH",  # type: ignore[arg-type]
+        priority=Priority.HIGH,
         lines=(ProjectLine(line_id="10", product_code="CITY-BIKE", quantity=25),),
         errors=errors,
     )
