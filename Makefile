@@ -16,7 +16,7 @@ TO_RUN := $(VENV)/.installed-to-run
 TO_TEST := $(VENV)/.installed-to-test
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-kafka lint format constraints clean
+.PHONY: help bench demo up down test test-kafka lint format constraints clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,10 @@ help: ## Show this
 
 demo: $(TO_RUN) ## Run the sample bicycle factory from orders to products, and check every number
 	@$(BIN)/factory demo $(ARGS)
+
+bench: export KAFKA := $(if $(filter embedded,$(KAFKA)),real,$(KAFKA))
+bench: $(TO_TEST) ## Measure on Apache Kafka; prints ratios within one run
+	@$(BIN)/python -m pytest tests/benchmarks $(ARGS)
 
 up: $(TO_RUN) ## Start backends and services, keep them running, say where to look
 	@$(BIN)/factory up $(ARGS)

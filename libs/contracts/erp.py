@@ -12,10 +12,13 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from libs.contracts import topics
 from libs.contracts.base import Code, Count, Data, Message, Positive, Priority, Problem, Time, message
 from libs.contracts.checks import Found, found, with_all
+
+MOST_LINES = 1000
 
 
 class OrderLine(Data):
@@ -50,7 +53,7 @@ class OrderRequested(Message):
 
     order_id: Code
     revision: Positive
-    lines: tuple[OrderLine, ...] = Field(min_length=1, max_length=1000)
+    lines: tuple[OrderLine, ...] = Field(min_length=1, max_length=MOST_LINES)
     priority: Priority = Priority.MEDIUM
     deadline: Time | None = None
     auto_activate: bool = True
@@ -59,6 +62,10 @@ class OrderRequested(Message):
     @field_validator("lines", mode="wrap")
     @classmethod
     def _lines_are_distinct(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> tuple[OrderLine, ...]:
+        if isinstance(value, list | tuple) and len(value) > MOST_LINES:
+            # Before any line is looked at: a hundred thousand bad ones would take seconds.
+            context = {"given": len(value), "most": MOST_LINES}
+            raise PydanticCustomError("TOO_MANY", "{given} lines are given, at most {most} are allowed", context)
         first: dict[str, int] = {}
         problems: list[Found] = []
         for index, line in enumerate(value if isinstance(value, list | tuple) else ()):

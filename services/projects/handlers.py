@@ -67,8 +67,7 @@ class ProjectHandlers:
             if not isinstance(order_id, str) or not order_id:
                 raise Permanent("; ".join(f"{problem.path}: {problem.message}" for problem in message.problems))
             known_revision = revision if isinstance(revision, int) and not isinstance(revision, bool) else 0
-            problems = intake.all_problems(message.problems, body)
-            for out in reject(order_id[:256], known_revision, problems, work.now):
+            for out in reject(order_id[:256], known_revision, message.problems, work.now):
                 work.send(out.message, message.cause)
 
     async def on_commands(self, run: Sequence[Incoming[Any]], work: Work) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from libs.devkit.simulators.fleet import DeviceFleet
+from libs.devkit.simulators.floor import Device
 from tests.benchmarks.conftest import Report
 from tests.e2e.shop import Shop, open_shop
 from tests.e2e.wire import Wire
@@ -122,7 +123,7 @@ async def produced_for(shop: Shop, quantity: int, executions: int) -> dict[str, 
     """Peak memory after so many good executions of one order of `quantity`."""
     async with (
         Wire(shop.address, ANSWERS) as wire,
-        DeviceFleet(shop.address, {"press": {f"p-{number}": 50 for number in range(4)}}, speed=0) as fleet,
+        DeviceFleet(shop.address, [Device(f"p-{number}", "press", 50) for number in range(4)], speed=0) as fleet,
     ):
         await publish(wire)
         await fleet.online(60)

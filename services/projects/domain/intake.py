@@ -1,9 +1,6 @@
 """What the ERP asks for, decided against what is known of the order."""
 
-from collections import Counter
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from libs.contracts.base import Problem
 from libs.contracts.envelope import Cause
@@ -85,23 +82,3 @@ def accept(
 
 def _stale(newest: int, revision: int) -> Problem:
     return _problem("STALE_REVISION", "revision", f"revision {revision} is older than {newest}, which was sent before")
-
-
-def all_problems(problems: Iterable[Problem], body: Any) -> list[Problem]:
-    """The problems of single fields, and those between lines, which are only checked once the fields are right."""
-    found = [problem for problem in problems if problem.code != "DUPLICATE_LINE"]
-    lines = body.get("lines") if isinstance(body, dict) else None
-    if not isinstance(lines, list):
-        return found
-    ids = [line.get("line_id") for line in lines if isinstance(line, dict)]
-    seen = Counter(id_ for id_ in ids if isinstance(id_, str))
-    counted: Counter[str] = Counter()
-    for index, line in enumerate(lines):
-        id_ = line.get("line_id") if isinstance(line, dict) else None
-        if not isinstance(id_, str) or seen[id_] < 2:
-            continue
-        counted[id_] += 1
-        if counted[id_] > 1:
-            message = f"the line_id {id_[:64]!r} occurs {seen[id_]} times"
-            found.append(Problem(code="DUPLICATE_LINE", path=f"lines[{index}].line_id", message=message))
-    return found
