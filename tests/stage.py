@@ -1,6 +1,7 @@
 """The services of an activation on the real database, with the wire in the test's hands.
 
-Nothing is delivered by itself. Between any two deliveries a test can look, drop, repeat or hold back a message, or let time pass for the sagas.
+Nothing is delivered by itself. Between any two deliveries a test can look, drop, repeat or hold back a message, or
+let time pass for the sagas.
 """
 
 from collections.abc import AsyncIterator, Callable
