@@ -169,6 +169,42 @@ class WorkOrderWithdrawn(Message):
     project_id: str
 
 
+@message("execution.work-order.rebase.v1", topics.EXECUTION_COMMANDS, key="project_id")
+class RebaseWorkOrder(Message):
+    """New snapshots for the executions from `from_execution` on that nobody has begun."""
+
+    activation_id: str = Field(description="of the rebase, which is a saga like an activation")
+    project_id: str
+    from_execution: Positive
+    routings: tuple[Routing, ...]
+    lines: tuple[AdmittedLine, ...]
+
+
+class RebasedRecipe(Data):
+    """What changed: which snapshot took the place of which, and from where on."""
+
+    line_id: Code
+    recipe_code: Code
+    from_execution: Positive
+    previous_snapshot_id: str
+    snapshot_id: str
+    executions_replaced: Count = Field(description="executions whose tasks existed and were exchanged")
+
+
+@message("execution.work-order.rebased.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderRebased(Message):
+    activation_id: str
+    project_id: str
+    changes: tuple[RebasedRecipe, ...]
+
+
+@message("execution.work-order.rebase-refused.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderRebaseRefused(Message):
+    activation_id: str
+    project_id: str
+    errors: tuple[Problem, ...]
+
+
 @message("execution.tasks.staged.v1", topics.EXECUTION_EVENTS, key="project_id")
 class TasksStaged(Message):
     """Every batch of the generation is stored."""

@@ -7,6 +7,7 @@ from pydantic import Field
 from libs.contracts import topics
 from libs.contracts.base import Code, Data, Message, Positive, Priority, Problem, Time, message
 from libs.contracts.erp import LineProgress, LineTarget, SnapshotRef
+from libs.contracts.execution import RebasedRecipe
 
 
 class ProjectState(StrEnum):
@@ -47,6 +48,16 @@ class ChangeProject(Message):
     priority: Priority | None = None
     deadline: Time | None = None
     lines: tuple[LineTarget, ...] = ()
+
+
+@message("projects.project.rebase.v1", topics.PROJECTS_COMMANDS, key="project_id")
+class RebaseProject(Message):
+    """Deliberately build what is not begun by the recipes as they are now, from an execution on."""
+
+    project_id: str
+    from_execution: Positive = 1
+    by: str = Field(min_length=1, max_length=200, description="who wants it")
+    reason: str = Field(min_length=1, max_length=1000)
 
 
 class UndoDecision(StrEnum):
@@ -114,6 +125,18 @@ class ActivationMoved(Message):
     @property
     def subject(self) -> str:
         return self.activation_id
+
+
+@message("projects.project.rebased.v1", topics.PROJECTS_EVENTS, key="project_id")
+class ProjectRebased(Message):
+    """Who changed what a released order builds, why, and from which snapshot to which."""
+
+    project_id: str
+    order_id: Code
+    at: Time
+    by: str
+    reason: str
+    changes: tuple[RebasedRecipe, ...]
 
 
 @message("projects.order.rejected.v1", topics.PROJECTS_EVENTS, key="order_id")

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -15,6 +16,7 @@ from faststream.message import StreamMessage
 
 from libs.kernel.errors import Transient
 from libs.kernel.settings import Settings
+from libs.messaging.fetching import CarefulConsumer
 from libs.messaging.processor import Processor
 from libs.messaging.records import RawRecord
 from libs.messaging.routes import Subscription
@@ -162,6 +164,9 @@ async def start_consuming(broker: KafkaBroker) -> None:
         Transient: no broker answers.
     """
     try:
+        await broker.connect()
+        config = broker.config.broker_config
+        config.builder = partial(CarefulConsumer, **cast("partial[Any]", config.builder).keywords)
         await broker.start()
     except (KafkaError, OSError) as error:
         await broker.stop()

@@ -12,6 +12,7 @@ from libs.contracts.envelope import Unreadable, peek_type, read
 from libs.contracts.problems import problems_of
 from libs.kernel.clock import utc_now
 from libs.messaging.dead_letters import DeadLetter
+from libs.messaging.fetching import Illegible
 from libs.messaging.records import Incoming, RawRecord
 from libs.messaging.routes import Subscription
 
@@ -30,7 +31,7 @@ def decode(records: Sequence[RawRecord], subscription: Subscription) -> Decoded:
     result = Decoded()
     types = subscription.types
     for record in records:
-        if record.value is None and subscription.topic.compacted:
+        if record.value is None and subscription.topic.compacted and not isinstance(record, Illegible):
             result.passed_over += 1  # A tombstone: Kafka's own word for "forget this key", no message of anybody.
             continue
         if not subscription.answers_for_all:
@@ -51,6 +52,8 @@ def decode(records: Sequence[RawRecord], subscription: Subscription) -> Decoded:
 
 
 def _message(record: RawRecord, types: dict[str, type[Message]], subscription: Subscription) -> Incoming[Any] | None:
+    if isinstance(record, Illegible):
+        raise record.error
     envelope, body = read(record.headers, record.value, _arrival(record))
     cls = types.get(envelope.type)
     if cls is None:

@@ -87,10 +87,7 @@ async def _until_signalled(service: Service) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(serve(service, stop))
-        running.add_done_callback(lambda _: stop.set())
-        await stop.wait()
+    await serve(service, stop)
     log.info("stopped")
 
 

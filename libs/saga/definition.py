@@ -30,6 +30,8 @@ class Step:
     undone: type[Message] | None = None
     seconds: float = 30.0
     """How long an answer is awaited before the command is sent again."""
+    insists: bool = False
+    """Its participant may refuse, but silence is not taken for a refusal: too much would be undone for nothing."""
     tries: int = 3
     """Sends of the command before the step is given up; a step without failure is never given up."""
 
@@ -39,7 +41,8 @@ class Step:
 
     @property
     def can_fail(self) -> bool:
-        return self.failure is not None
+        """For silence, or because the saga is not wanted any more; one that cannot be is retried forward for good."""
+        return self.failure is not None and not self.insists
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ def mermaid(definition: Definition) -> str:
         if step.failure is not None:
             first = definition.to_undo(step.name, itself=False)
             lines.append(f"    {step.waiting} --> {_undoing(first)}: {_name(step.failure)}")
+        if step.can_fail:
             on_timeout = definition.to_undo(step.name, itself=True)
             lines.append(f"    {step.waiting} --> {_undoing(on_timeout)}: no answer, cancelled")
     undos = definition.to_undo(definition.steps[-1].name, itself=True)

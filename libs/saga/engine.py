@@ -197,7 +197,13 @@ def _next_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga,
 
 
 def _command(saga: Saga, step: Step) -> Sent:
-    return Sent(f"{saga.id}:{step.name}", step.command(saga.context))
+    """A step that is never given up has a new id whenever its tries are used up.
+
+    Its participant may have answered, the answer be lost, and the old id be set aside as one that it knows.
+    """
+    id_ = f"{saga.id}:{step.name}"
+    rounds = 0 if step.can_fail else (saga.attempt - 1) // step.tries
+    return Sent(f"{id_}:{rounds}" if rounds else id_, step.command(saga.context))
 
 
 def _undo(saga: Saga, step: Step) -> Sent:

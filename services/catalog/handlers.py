@@ -1,7 +1,7 @@
 """The three beats, for a whole run of messages at once: load, decide, save and send."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, assert_never
 
 import pydantic_core
@@ -66,7 +66,7 @@ class CatalogHandlers:
         await self._master_data.save(work, {site: [*each.values()] for site, each in changed.items()}, versions)
 
     async def _load(self, commands: Sequence[tuple[Command, Incoming[Any]]], work: Work) -> dict[str, dict[Key, Entry]]:
-        """One read for all that the run names, and one for the recipes of the products that it orders."""
+        """One read for all that the run names; then what its orders need: recipes of products, and device types."""
         wanted: dict[str, set[Key]] = defaultdict(set)
         for command, message in commands:
             if isinstance(command, ResolveOrder):
@@ -78,10 +78,17 @@ class CatalogHandlers:
         for command, message in commands:
             if isinstance(command, ResolveOrder):
                 further[message.site] |= resolving.asks_then(known[message.site], command) - wanted[message.site]
-        if any(further.values()):
-            for site, entries in (await self._master_data.load(work, further)).items():
-                known[site] |= entries
+        await self._load_further(known, further, work)
+        at_last = {site: resolving.asks_at_last(known[site]) - known[site].keys() for site in further}
+        await self._load_further(known, at_last, work)
         return known
+
+    async def _load_further(
+        self, known: dict[str, dict[Key, Entry]], wanted: Mapping[str, Collection[Key]], work: Work
+    ) -> None:
+        if any(wanted.values()):
+            for site, entries in (await self._master_data.load(work, wanted)).items():
+                known[site] |= entries
 
     async def _ensure_topics(self, commands: Sequence[Command]) -> Mapping[str, Problem]:
         """A device type's topic is there before anybody hears of it; also for one that is known, in case it is gone."""

@@ -17,6 +17,7 @@ from services.execution.handlers.commands import CommandHandlers
 from services.execution.handlers.devices import DeviceHandlers
 from services.execution.handlers.dispatch import DispatchHandlers
 from services.execution.handlers.progress import ProgressHandlers
+from services.execution.handlers.rebase import RebaseHandlers
 from services.execution.handlers.staging import StagingHandlers
 from services.execution.routes import Handlers, routes, ticks
 from services.execution.settings import ExecutionSettings
@@ -31,11 +32,12 @@ def build(settings: ExecutionSettings | None = None) -> Service:
     backoff = Backoff(timedelta(seconds=settings.retry_seconds), timedelta(seconds=settings.longest_retry_seconds))
     lease = timedelta(seconds=settings.lease_seconds)
     handlers = Handlers(
-        CommandHandlers(orders, routings, tasks, generations, settings.max_executions, settings.window),
+        CommandHandlers(orders, routings, tasks, generations, devices, settings.policies, settings.window),
         StagingHandlers(orders, routings, tasks, generations, timedelta(seconds=settings.generation_patience_seconds)),
         ProgressHandlers(orders, routings, tasks, ledger, generations, backoff, settings.window),
         DispatchHandlers(orders, routings, tasks, devices, lease, settings.leases_at_once),
         DeviceHandlers(devices, tasks, lease),
+        RebaseHandlers(orders, routings, tasks),
     )
     return Service(
         backends,

@@ -62,6 +62,11 @@ class Tasks(Protocol):
     async def extend(self, work: Work, leases: Iterable[tuple[str, str, int]], expires_at: datetime) -> None:
         """Extend leases given as (device, task, fence); those that do not hold any more are left alone."""
 
+    async def waiting_from(self, work: Work, queues: Collection[str], project_id: str, execution: int) -> list[Task]:
+        """Tasks of a project that wait for dispatch, from an execution on."""
+
+    async def delete(self, work: Work, ids: Collection[str]) -> None: ...
+
     async def remove(self, work: Work, project_id: str) -> None: ...
 
 
@@ -112,6 +117,9 @@ class Devices(Protocol):
     async def save(self, work: Work, devices: Iterable[Device]) -> None: ...
 
     async def seen(self, work: Work, site: str, ids: Collection[str]) -> None: ...
+
+    async def registered(self, work: Work, site: str, device_types: Collection[str]) -> set[str]:
+        """Those of the device types that some device of the site has, in whatever state it is."""
 
     async def taking(self, work: Work, site: str, device_type: str) -> list[FreeDevice]:
         """Devices of the type that take tasks, with all their slots."""

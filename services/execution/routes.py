@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import get_args
 
 from libs.contracts import devices, topics
-from libs.contracts.execution import DispatchRequested, RevokeLeases
+from libs.contracts.execution import DispatchRequested, RebaseWorkOrder, RevokeLeases
 from libs.contracts.task_generation import TaskBatch
 from libs.messaging.routes import Subscription, Tick
 from services.execution.handlers.commands import Command, CommandHandlers
 from services.execution.handlers.devices import DeviceHandlers
 from services.execution.handlers.dispatch import DispatchHandlers
 from services.execution.handlers.progress import ProgressHandlers
+from services.execution.handlers.rebase import RebaseHandlers
 from services.execution.handlers.staging import StagingHandlers
 
 BATCHES_AT_ONCE = 10
@@ -24,6 +25,7 @@ class Handlers:
     progress: ProgressHandlers
     dispatch: DispatchHandlers
     devices: DeviceHandlers
+    rebase: RebaseHandlers
 
 
 def routes(handlers: Handlers) -> tuple[Subscription, ...]:
@@ -35,7 +37,7 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
     return (
         Subscription(
             topics.EXECUTION_COMMANDS,
-            dict.fromkeys(get_args(Command), commands),
+            {**dict.fromkeys(get_args(Command), commands), RebaseWorkOrder: handlers.rebase.on_rebase},
         ),
         Subscription(
             topics.TASK_GENERATION_BATCHES, {TaskBatch: handlers.staging.on_batches}, batch_size=BATCHES_AT_ONCE

@@ -10,17 +10,17 @@ import structlog
 from libs.contracts.base import Problem
 from libs.contracts.erp import OrderCancelled, OrderRequested
 from libs.contracts.execution import WorkOrderCompleted, WorkOrderProgressed
-from libs.contracts.projects import ActivateProject, UndoDecision, UnstickActivation
+from libs.contracts.projects import ActivateProject, RebaseProject, UndoDecision, UnstickActivation
 from libs.kernel.errors import Permanent
 from libs.kernel.ids import project_id_of
 from libs.messaging.records import Cause, Incoming
 from libs.messaging.work import Work
 from libs.saga import Saga, Sent, abort, advance, expire, retry_undo, skip_undo, start
-from services.projects.domain import activation, commands, intake, progress, steering
+from services.projects.domain import activation, commands, intake, progress, rebase, steering
 from services.projects.domain.project import Out, Project
 from services.projects.domain.rejection import refuse, reject
 from services.projects.ports import Projects, Sagas, StoredSaga
-from services.projects.saga import ACTIVATION, context_of
+from services.projects.saga import ACTIVATION, DEFINITIONS, REBASE, context_of
 from services.projects.settings import ProjectsSettings
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ class ProjectHandlers:
                 continue
             batch.decided(project, out, cause)
             if activation.wants_out(project):
-                await self._turn_back(project, cause, batch)
+                known[id_] = await self._turn_back(project, cause, batch)
             elif activation.may_begin(before, project):
                 known[id_] = self._activate(project, cause, batch)
         await batch.save(self._projects, self._sagas)
@@ -83,10 +83,12 @@ class ProjectHandlers:
                 continue
             if isinstance(message.data, ActivateProject):
                 after = self._activate(after, message.cause, batch)
+            elif isinstance(message.data, RebaseProject):
+                self._rebase(after, message.data, message.cause, batch)
             elif isinstance(message.data, UnstickActivation):
                 after = await self._unstick(after, message.data.decision, message.cause, batch)
             elif activation.wants_out(after):
-                await self._turn_back(after, message.cause, batch)
+                after = await self._turn_back(after, message.cause, batch)
             known[after.id] = after
         await batch.save(self._projects, self._sagas)
 
@@ -99,7 +101,7 @@ class ProjectHandlers:
             if stored is None or stored.cause.site != message.site:
                 log.warning("reply_to_unknown_activation", activation_id=message.data.activation_id)
                 continue
-            saga, sent = advance(ACTIVATION, stored.saga, message.data, work.now)
+            saga, sent = advance(DEFINITIONS[stored.saga.definition], stored.saga, message.data, work.now)
             sagas[saga.id] = batch.moved(StoredSaga(saga, stored.cause), sent, message.cause)
             project = projects[saga.context["project_id"]]
             projects[project.id] = self._settle(project, saga, message.cause, batch)
@@ -147,7 +149,7 @@ class ProjectHandlers:
         projects = await self._projects.load(work, {stored.saga.context["project_id"] for stored in overdue})
         batch = _Batch(work)
         for stored in overdue:
-            saga, sent = expire(ACTIVATION, stored.saga, work.now)
+            saga, sent = expire(DEFINITIONS[stored.saga.definition], stored.saga, work.now)
             batch.moved(StoredSaga(saga, stored.cause), sent, stored.cause)
             log.warning("saga_overdue", saga_id=saga.id, step=saga.step, status=saga.status, attempt=saga.attempt)
             project = projects[saga.context["project_id"]]
@@ -155,7 +157,8 @@ class ProjectHandlers:
         await batch.save(self._projects, self._sagas)
 
     def _settle(self, before: Project, saga: Saga, cause: Cause, batch: "_Batch") -> Project:
-        project, out = activation.settle(before, saga, batch.work.now)
+        settle = rebase.settle if saga.definition == REBASE.name else activation.settle
+        project, out = settle(before, saga, batch.work.now)
         if project is before:
             return project
         batch.decided(project, out, cause)
@@ -172,12 +175,21 @@ class ProjectHandlers:
         log.info("activating", project_id=activating.id, order_id=activating.order_id, site=activating.site)
         return activating
 
-    async def _turn_back(self, project: Project, cause: Cause, batch: "_Batch") -> None:
-        """The activation that runs is not wanted any more."""
+    def _rebase(self, project: Project, command: RebaseProject, cause: Cause, batch: "_Batch") -> None:
+        id_ = rebase.saga_id(project)
+        context = context_of(project, self._window) | {"activation_id": id_} | rebase.wish(command)
+        saga, sent = start(REBASE, id_, context, batch.work.now)
+        batch.moved(StoredSaga(saga, cause), sent, cause)
+
+    async def _turn_back(self, project: Project, cause: Cause, batch: "_Batch") -> Project:
+        """The activation that runs is not wanted any more; one that has nothing to undo yet ends at once."""
         stored = await self._saga_of(project, batch)
         problem = Problem(code="SUPERSEDED", path="", message="the order was cancelled or changed meanwhile")
         saga, sent = abort(ACTIVATION, stored.saga, (problem,), batch.work.now)
+        if saga is stored.saga:
+            return project
         batch.moved(StoredSaga(saga, stored.cause), sent, cause)
+        return self._settle(project, saga, cause, batch)
 
     async def _unstick(self, project: Project, decision: UndoDecision, cause: Cause, batch: "_Batch") -> Project:
         stored = await self._saga_of(project, batch)

@@ -9,12 +9,13 @@ from libs.messaging.routes import Handler, Subscription, Tick
 from services.projects.domain.commands import Command
 from services.projects.domain.steering import Answer
 from services.projects.handlers import ProjectHandlers
-from services.projects.saga import ACTIVATION
+from services.projects.saga import DEFINITIONS
 
 
 def routes(handlers: ProjectHandlers) -> tuple[Subscription, ...]:
     def replies(topic: topics.Topic) -> dict[type[Message], Handler]:
-        return {cls: handlers.on_replies for cls in ACTIVATION.replies if topic == cls.TOPIC}
+        answers = (cls for definition in DEFINITIONS.values() for cls in definition.replies)
+        return {cls: handlers.on_replies for cls in answers if topic == cls.TOPIC}
 
     return (
         Subscription(

@@ -80,6 +80,10 @@ def admit(context: Context) -> execution.AdmitWorkOrder:
     )
 
 
+def learn_warnings(reply: execution.WorkOrderAdmitted) -> dict[str, Any]:
+    return {"warnings": [jsonable(warning) for warning in reply.warnings]}
+
+
 def generate(context: Context) -> task_generation.GenerateTasks:
     """The first window of every recipe of every line; execution asks for the rest when work runs low."""
     ids = _recipe_snapshots(context)
@@ -125,6 +129,14 @@ def _steps(recipe: catalog.RecipeContent) -> tuple[execution.RoutingStep, ...]:
     return tuple(steps)
 
 
+def rebase(context: Context) -> execution.RebaseWorkOrder:
+    """The same that an activation would admit, for a work order that is released already."""
+    wanted = admit(context)
+    return execution.RebaseWorkOrder(
+        **_ids(context), from_execution=context["from_execution"], routings=wanted.routings, lines=wanted.lines
+    )
+
+
 ACTIVATION = Definition(
     name="activation",
     version=1,
@@ -152,6 +164,7 @@ ACTIVATION = Definition(
             waiting="ADMITTING",
             command=admit,
             success=execution.WorkOrderAdmitted,
+            learns=learn_warnings,
             failure=execution.WorkOrderRefused,
             undo=lambda context: execution.WithdrawWorkOrder(**_ids(context)),
             undone=execution.WorkOrderWithdrawn,
@@ -173,3 +186,24 @@ ACTIVATION = Definition(
         ),
     ),
 )
+
+REBASE = Definition(
+    name="rebase",
+    version=1,
+    steps=(
+        ACTIVATION.by_name["resolve"],
+        ACTIVATION.by_name["freeze"],
+        Step(
+            name="rebase",
+            waiting="REBASING",
+            command=rebase,
+            success=execution.WorkOrderRebased,
+            learns=lambda reply: {"changes": [jsonable(change) for change in reply.changes]},
+            failure=execution.WorkOrderRebaseRefused,
+            insists=True,
+        ),
+    ),
+)
+"""A deliberate change of what a released order builds. Its last step is decided by the floor alone, at once."""
+
+DEFINITIONS = {definition.name: definition for definition in (ACTIVATION, REBASE)}

@@ -1,18 +1,21 @@
 """The composition root of the snapshot service."""
 
+from datetime import timedelta
+
 from libs.contracts import topics
 from libs.messaging.service import Backends, Service
 from services.snapshot.adapters.mongo import MongoActivations, MongoSnapshots
 from services.snapshot.adapters.redis import RedisHotSnapshots
 from services.snapshot.handlers import SnapshotHandlers
-from services.snapshot.routes import routes
+from services.snapshot.routes import routes, ticks
 from services.snapshot.settings import SnapshotSettings
 
 
 def build(settings: SnapshotSettings | None = None) -> Service:
     settings = settings or SnapshotSettings.from_environment()
     backends = Backends("snapshot", settings)
-    activations, snapshots = MongoActivations(backends.database), MongoSnapshots(backends.database)
+    activations = MongoActivations(backends.database, timedelta(days=settings.keep_days))
+    snapshots = MongoSnapshots(backends.database)
     hot = RedisHotSnapshots(
         settings.redis,
         backends.prefix,
@@ -20,14 +23,12 @@ def build(settings: SnapshotSettings | None = None) -> Service:
         settings.redis_timeout_seconds,
         on_change=backends.metrics.breaker_state,
     )
-
-    async def know_the_database() -> None:
-        hot.belong_to(await snapshots.identity())
-
+    handlers = SnapshotHandlers(activations, snapshots, hot, settings.keep_unreferenced_days)
     return Service(
         backends,
-        subscriptions=routes(SnapshotHandlers(activations, snapshots, hot)),
-        prepare=(activations.prepare, snapshots.prepare, know_the_database),
+        subscriptions=routes(handlers),
+        ticks=ticks(handlers),
+        prepare=(activations.prepare, snapshots.prepare),
         publishes=(topics.SNAPSHOT_EVENTS,),
         optional={"redis": hot.ping},
     )

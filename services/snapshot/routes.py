@@ -2,7 +2,7 @@
 
 from libs.contracts import topics
 from libs.contracts.snapshot import FreezeSnapshots, ReleaseSnapshots
-from libs.messaging.routes import Subscription
+from libs.messaging.routes import Subscription, Tick
 from services.snapshot.handlers import SnapshotHandlers
 
 
@@ -14,3 +14,7 @@ def routes(handlers: SnapshotHandlers) -> tuple[Subscription, ...]:
             {FreezeSnapshots: handlers.on_commands, ReleaseSnapshots: handlers.on_commands},
         ),
     )
+
+
+def ticks(handlers: SnapshotHandlers) -> tuple[Tick, ...]:
+    return (Tick("clean-up", 10.0, handlers.clean_up),)

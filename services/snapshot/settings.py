@@ -12,3 +12,6 @@ class SnapshotSettings(Settings):
     redis_timeout_seconds: float = Field(
         0.25, gt=0, le=10, description="longest wait for Redis before MongoDB is asked instead"
     )
+    keep_unreferenced_days: int = Field(
+        7, ge=1, le=3650, description="full days that a snapshot is kept after the last one on which it was needed"
+    )

@@ -1,5 +1,7 @@
 """The composition root of the task-generation service."""
 
+from datetime import timedelta
+
 from libs.contracts import topics
 from libs.messaging.service import Backends, Service
 from services.task_generation.adapters.mongo import MongoPlans
@@ -11,7 +13,7 @@ from services.task_generation.settings import TaskGenerationSettings
 def build(settings: TaskGenerationSettings | None = None) -> Service:
     settings = settings or TaskGenerationSettings.from_environment()
     backends = Backends("task_generation", settings)
-    plans = MongoPlans(backends.database)
+    plans = MongoPlans(backends.database, timedelta(days=settings.keep_days))
     return Service(
         backends,
         subscriptions=routes(GenerationHandlers(plans, settings.most_batches)),

@@ -33,6 +33,7 @@ class GenerationHandlers:
         cancelled = await self._plans.cancelled(work, activations)
 
         added: dict[str, list[Plan]] = defaultdict(list)
+        needed: dict[str, set[str]] = defaultdict(set)
         tombstones: dict[str, set[str]] = defaultdict(set)
         for message in run:
             site, command = message.site, message.data
@@ -44,6 +45,8 @@ class GenerationHandlers:
                     cancelled=is_cancelled,
                     most_batches=self._most_batches,
                 )
+                if outcome.again:
+                    needed[site].add(command.generation_id)
             else:
                 outcome = cancel(command)
                 if not is_cancelled:
@@ -55,6 +58,7 @@ class GenerationHandlers:
             for said in outcome.said:
                 work.send(said.message, message.cause, id_=said.id)
         await self._plans.add(work, added)
+        await self._plans.keep_longer(work, needed)
         await self._plans.cancel(work, tombstones)
 
     async def on_invalid(self, run: Sequence[Incoming[Any]], work: Work) -> None:

@@ -40,7 +40,7 @@ class Interleaving(RuleBasedStateMachine):
 
     definition: ClassVar[Definition]
     context: ClassVar[Mapping[str, Any]]
-    replies: ClassVar[staticmethod[[type[Message]], Message]]
+    replies: ClassVar["staticmethod[[type[Message]], Message]"]
 
     @initialize()
     def begin(self) -> None:
@@ -110,8 +110,8 @@ class Interleaving(RuleBasedStateMachine):
 
     def _sent(self, sent: list[Sent]) -> None:
         for each in sent:
-            _, name, *undo = each.id.split(":")
-            if undo:
+            _, name, *rest = each.id.split(":")
+            if "undo" in rest:
                 assert name == self._undoable()[-1], "undone out of order, or what does not stand"
             else:
                 assert self.saga.status is RUNNING, "a command after the turning back"

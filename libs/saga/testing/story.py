@@ -1,8 +1,9 @@
 """A story is told in answers (their classes, or messages) and in what happens to a saga otherwise.
 
 What was sent is asserted whole, so that `sends()` says that nothing was. A command goes by the name of its step, an
-undo by `<step>:undo` (after an operator's n-th retry by `<step>:undo:n`), or either by the exact message. A name is
-also the id under which the message goes: that of a command that is sent again is the same.
+undo by `<step>:undo`, or either by the exact message. A name is also the id under which the message goes: that of one
+that is sent again is the same, but `<step>:undo:n` after an operator's n-th retry, and `<step>:n` when a step that is
+never given up has used up its tries n times.
 """
 
 from collections.abc import Callable, Mapping
@@ -86,9 +87,9 @@ class Story:
         assert len(self.sent) == len(expected), f"sent {_names(self.sent)}, expected {expected}"
         for sent, one in zip(self.sent, expected, strict=True):
             if isinstance(one, str):
-                name, _, undo = one.partition(":")
+                name, _, rest = one.partition(":")
                 step = self.definition.by_name[name]
-                make = step.undo if undo else step.command
+                make = step.undo if rest.startswith("undo") else step.command
                 assert make is not None, f"step {name} has no undo"
                 assert _name(sent) == one, f"sent {_names(self.sent)}, expected {expected}"
                 one = make(self.saga.context)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 from libs.contracts.base import Message
@@ -27,7 +28,7 @@ class Key(NamedTuple):
     code: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """The latest version of a code. `sequence` grows with every change that is announced, retiring included."""
 
@@ -39,8 +40,9 @@ class Entry:
     live: bool
     sequence: int
 
-    @property
-    def content(self) -> dict[str, Any]:
+    @cached_property
+    def content(self) -> Mapping[str, Any]:
+        """The same as JSON values, read once: many orders of one batch look at it."""
         return cast(dict[str, Any], json.loads(self.text))
 
 

@@ -20,6 +20,12 @@ def whole(body: Mapping[str, Any], name: str) -> int | None:
     return value if 1 <= value <= LARGEST_NUMBER else None
 
 
+def texts(body: Mapping[str, Any], name: str) -> frozenset[str] | None:
+    """A set of texts, e.g. of codes; None where there is no list."""
+    value = body.get(name)
+    return frozenset(item for item in value if isinstance(item, str)) if isinstance(value, list | tuple) else None
+
+
 def items(body: Mapping[str, Any], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The objects of a list, each with its place in it."""
     value = body.get(name)

@@ -111,7 +111,7 @@ def _problems(entries: Entries, command: Publish) -> tuple[Problem, ...]:
         case Kind.RECIPE:
             ours = [*recipes.problems(command.body, entries)]
         case Kind.PRODUCT:
-            ours = [*products.problems(command.body, entries)]
+            ours = [*products.problems(command.key.code, command.body, entries)]
         case Kind.DEVICE_TYPE:
             ours = []
     known = {problem.path for problem in command.problems}
@@ -123,7 +123,7 @@ def _content(command: Publish) -> dict[str, Any]:
         case Kind.RECIPE:
             return jsonable(recipes.spelled_out(RecipeContent.model_validate(command.body)))
         case Kind.PRODUCT:
-            return jsonable(ProductContent.model_validate(command.body))
+            return jsonable(products.spelled_out(ProductContent.model_validate(command.body)))
         case Kind.DEVICE_TYPE:
             return jsonable(DeviceTypeContent.model_validate(command.body))
 

@@ -5,6 +5,7 @@ one place is still checked in all others.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from libs.contracts.base import Problem
@@ -13,10 +14,14 @@ from services.catalog.domain import parameters
 from services.catalog.domain.cycles import cycles
 from services.catalog.domain.entries import Entries, Kind, live
 from services.catalog.domain.plain import items, text, whole
+from services.catalog.domain.problems import MOST_PROBLEMS
+
+MOST_DRAWN = 50
+"""Steps of a circle that are named one by one."""
 
 
 def spelled_out(recipe: RecipeContent) -> RecipeContent:
-    """The recipe with its steps by number and the predecessors of each named: sorted, and none twice.
+    """The recipe with its steps by number and the predecessors of each named; what is a set sorted, and none twice.
 
     Absent predecessors are the step listed before; none, for the one listed first.
     """
@@ -27,7 +32,13 @@ def spelled_out(recipe: RecipeContent) -> RecipeContent:
             depends_on = () if before is None else (before,)
         steps.append(step.model_copy(update={"depends_on": tuple(sorted(set(depends_on)))}))
         before = step.step
-    return recipe.model_copy(update={"steps": tuple(sorted(steps, key=lambda step: step.step))})
+    allowed = recipe.allowed_products
+    return recipe.model_copy(
+        update={
+            "steps": tuple(sorted(steps, key=lambda step: step.step)),
+            "allowed_products": None if allowed is None else tuple(sorted(set(allowed))),
+        }
+    )
 
 
 def device_types(body: Mapping[str, Any]) -> set[str]:
@@ -53,8 +64,8 @@ def problems(body: Mapping[str, Any], entries: Entries) -> Iterator[Problem]:
             )
         yield from _predecessor_problems(step, number, first, f"{at}.depends_on")
         yield from parameters.problems(step.get("parameters"), f"{at}.parameters")
-    for cycle in cycles(_graph(steps)):
-        drawn = " → ".join(map(str, (*cycle, cycle[0])))
+    for cycle in islice(cycles(_graph(steps)), MOST_PROBLEMS):
+        drawn = " → ".join([*map(str, cycle[:MOST_DRAWN]), *["…"] * (len(cycle) > MOST_DRAWN), str(cycle[0])])
         yield Problem(
             code="CYCLE",
             path=f"steps[{first[cycle[0]]}].depends_on",

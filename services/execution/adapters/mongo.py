@@ -218,6 +218,14 @@ class MongoDevices:
         query = {"_id": {"$in": [f"{site}/{id_}" for id_ in ids]}}
         await self._devices.update_many(query, {"$set": {"last_seen": work.now}}, session=work.transaction.handle)
 
+    async def registered(self, work: Work, site: str, device_types: Collection[str]) -> set[str]:
+        pipeline: list[Document] = [
+            {"$match": {"site": site, "device_type": {"$in": sorted(device_types)}}},
+            {"$group": {"_id": "$device_type"}},
+        ]
+        rows = await driver.aggregate(self._devices, pipeline, work.transaction.handle)
+        return {row["_id"] for row in rows}
+
     async def taking(self, work: Work, site: str, device_type: str) -> list[FreeDevice]:
         states = [DeviceState.IDLE.value, DeviceState.RUNNING.value]
         query = {"site": site, "device_type": device_type, "state": {"$in": states}}

@@ -141,6 +141,15 @@ class MongoTasks:
         if writes:
             await self._tasks.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
+    async def waiting_from(self, work: Work, queues: Collection[str], project_id: str, execution: int) -> list[Task]:
+        query = {"queue": {"$in": list(queues)}, "project_id": project_id, "execution": {"$gte": execution}}
+        found = self._tasks.find(query, session=work.transaction.handle)
+        return [_task(document) for document in await found.to_list(None)]
+
+    async def delete(self, work: Work, ids: Collection[str]) -> None:
+        if ids:
+            await self._tasks.delete_many({"_id": {"$in": list(ids)}}, session=work.transaction.handle)
+
     async def remove(self, work: Work, project_id: str) -> None:
         await self._tasks.delete_many(of_project(project_id), session=work.transaction.handle)
 

@@ -55,10 +55,14 @@ def refills(order: WorkOrder, routings: Mapping[str, Routing], window: int) -> l
                 ExecutionRange(
                     line_id=line.line_id,
                     recipe_code=recipe.recipe_code,
-                    snapshot_id=recipe.snapshot_id,
-                    first_steps=routings[recipe.snapshot_id].first_steps,
+                    snapshot_id=recipe.snapshot_for(recipe.requested + 1),
+                    first_steps=routings[recipe.snapshot_for(recipe.requested + 1)].first_steps,
                     first_execution=recipe.requested + 1,
-                    last_execution=min(recipe.planned, recipe.requested + window),
+                    last_execution=min(
+                        recipe.planned,
+                        recipe.requested + window,
+                        recipe.end_of_route(recipe.requested + 1) or recipe.planned,
+                    ),
                 ),
             ),
         )

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from libs.contracts.base import Priority, Problem
+from libs.contracts.base import Priority
 from libs.contracts.erp import LineProgress
 from libs.contracts.execution import AdmitWorkOrder
 
@@ -20,6 +20,15 @@ class WorkOrderState(StrEnum):
     """An activation was undone: what remains is the memory of it, so that nothing late comes in."""
 
 
+class Route(BaseModel):
+    """From which execution on which snapshot is built."""
+
+    model_config = ConfigDict(frozen=True)
+
+    from_execution: int
+    snapshot_id: str
+
+
 class RecipePlan(BaseModel):
     """The executions of one recipe of a line. Only ever changed by increments."""
 
@@ -27,6 +36,9 @@ class RecipePlan(BaseModel):
 
     recipe_code: str
     snapshot_id: str
+    """What the order was released with."""
+    reroutes: tuple[Route, ...] = ()
+    """Later, deliberate changes, in ascending order of executions."""
     quantity: int
     """Executions per piece."""
     needed: int
@@ -38,6 +50,34 @@ class RecipePlan(BaseModel):
     begun: int = 0
     good: int = 0
     scrapped: int = 0
+
+    def snapshot_for(self, execution: int) -> str:
+        """What an execution builds, unless it was begun before the change."""
+        found = self.snapshot_id
+        for route in self.reroutes:
+            if route.from_execution <= execution:
+                found = route.snapshot_id
+        return found
+
+    def end_of_route(self, execution: int) -> int | None:
+        """The last execution that builds the same as this one; None when there is no end."""
+        later = [route.from_execution for route in self.reroutes if route.from_execution > execution]
+        return min(later) - 1 if later else None
+
+    def rerouted(self, from_execution: int, snapshot_id: str) -> "RecipePlan":
+        """The plan with another snapshot from an execution on; itself when that is nothing new."""
+        kept = tuple(route for route in self.reroutes if route.from_execution < from_execution)
+        before = self.model_copy(update={"reroutes": kept})
+        if self.snapshot_for(from_execution) == snapshot_id and len(kept) == len(self.reroutes):
+            return self
+        if before.snapshot_for(from_execution) == snapshot_id:
+            return before
+        route = Route(from_execution=from_execution, snapshot_id=snapshot_id)
+        return self.model_copy(update={"reroutes": (*kept, route)})
+
+    @property
+    def snapshot_ids(self) -> frozenset[str]:
+        return frozenset({self.snapshot_id, *(route.snapshot_id for route in self.reroutes)})
 
     @property
     def open(self) -> int:
@@ -100,23 +140,17 @@ class WorkOrder(BaseModel):
                         return line_index, recipe_index
         raise KeyError(f"work order {self.id} has no line {line_id} with recipe {recipe_code}")
 
+    @property
+    def snapshot_ids(self) -> frozenset[str]:
+        """Every recipe snapshot that executions of the order may be of."""
+        return frozenset().union(*(recipe.snapshot_ids for line in self.lines for recipe in line.recipes))
+
     def progress(self) -> tuple[LineProgress, ...]:
         return tuple(line.progress() for line in self.lines)
 
     @property
     def fulfilled(self) -> bool:
         return all(recipe.good >= recipe.needed for line in self.lines for recipe in line.recipes)
-
-
-def executions_problems(order: AdmitWorkOrder, most: int) -> list[Problem]:
-    """A line that takes more executions than the site allows."""
-    found = []
-    for index, line in enumerate(order.lines):
-        executions = sum(line.target_quantity * recipe.quantity for recipe in line.recipes)
-        if executions > most:
-            message = f"{executions} executions are needed, at most {most} are allowed in one line"
-            found.append(Problem(code="TOO_MANY_EXECUTIONS", path=f"lines[{index}].quantity", message=message))
-    return found
 
 
 def admitted(order: AdmitWorkOrder, site: str, withdrawn: tuple[str, ...], waits: dict[str, int]) -> WorkOrder:

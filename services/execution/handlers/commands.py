@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 import structlog
 
-from libs.contracts.base import Message, Problem
+from libs.contracts.base import Message
 from libs.contracts.execution import (
     AdmitWorkOrder,
     CancelWorkOrder,
@@ -28,11 +28,13 @@ from libs.contracts.execution import (
 from libs.contracts.task_generation import GenerateTasks
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
+from services.execution.domain import admission
+from services.execution.domain.admission import Policies
 from services.execution.domain.control import Control, steer
 from services.execution.domain.routing import Routing
 from services.execution.domain.settlement import settle
-from services.execution.domain.work_order import WorkOrder, WorkOrderState, admitted, executions_problems
-from services.execution.ports import Asked, Generations, Routings, Tasks, WorkOrders
+from services.execution.domain.work_order import WorkOrder, WorkOrderState, admitted
+from services.execution.ports import Asked, Devices, Generations, Routings, Tasks, WorkOrders
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +47,8 @@ class CommandHandlers:
     routings: Routings
     tasks: Tasks
     generations: Generations
-    max_executions: int
+    devices: Devices
+    policies: Policies
     window: int
 
     async def on_commands(self, run: Sequence[Incoming[Command]], work: Work) -> None:
@@ -82,8 +85,7 @@ class CommandHandlers:
         """A changed target may need the next range of executions, or be reached already."""
         if isinstance(reply, WorkOrderReleased):
             return order
-        wanted = {recipe.snapshot_id for line in order.lines for recipe in line.recipes}
-        routings = await self.routings.load(work, order.site, wanted)
+        routings = await self.routings.load(work, order.site, order.snapshot_ids)
         settled, _, messages = settle(order, {}, routings, self.window, work.now)
         for out, sequence in messages:
             work.send(out, message.cause, sequence=sequence)
@@ -103,7 +105,7 @@ class CommandHandlers:
             case ReleaseWorkOrder():
                 return _release(order, command)
             case ChangeWorkOrder() | PauseWorkOrder() | ResumeWorkOrder() | CancelWorkOrder():
-                return steer(order, command, self.max_executions)
+                return steer(order, command, self.policies.of(message.site).max_executions)
             case _:
                 assert_never(command)
 
@@ -111,20 +113,16 @@ class CommandHandlers:
         self, order: WorkOrder | None, command: AdmitWorkOrder, site: str, work: Work
     ) -> tuple[WorkOrder | None, Message]:
         ids = {"activation_id": command.activation_id, "project_id": command.project_id}
+        registered = await self.devices.registered(work, site, admission.device_types(command))
+        errors, warnings = admission.examine(command, order, registered, self.policies.of(site))
+        if admission.is_repeated(order, command):
+            return order, WorkOrderAdmitted(**ids, warnings=warnings)
+        if errors:
+            return order, WorkOrderRefused(**ids, errors=errors)
         withdrawn = order.withdrawn if order else ()
-        problems = executions_problems(command, self.max_executions)
-        if command.activation_id in withdrawn:
-            problems.append(Problem(code="WITHDRAWN", path="", message="the activation was undone already"))
-        elif order and order.activation_id == command.activation_id:
-            return order, WorkOrderAdmitted(**ids)
-        elif order and order.state is not WorkOrderState.WITHDRAWN:
-            message = f"the work order is {order.state} by activation {order.activation_id}"
-            problems.append(Problem(code="ALREADY_ADMITTED", path="", message=message))
-        if problems:
-            return order, WorkOrderRefused(**ids, errors=tuple(problems))
         waits = {routing.snapshot_id: max(Routing(routing).waiting.values()) for routing in command.routings}
         await self.routings.keep(work, site, command.routings)
-        return admitted(command, site, withdrawn, waits), WorkOrderAdmitted(**ids)
+        return admitted(command, site, withdrawn, waits), WorkOrderAdmitted(**ids, warnings=warnings)
 
     async def _withdraw(
         self, order: WorkOrder | None, command: WithdrawWorkOrder, site: str, work: Work

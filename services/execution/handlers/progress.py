@@ -45,13 +45,7 @@ class ProgressHandlers:
         routings: dict[str, Routing] = {}
         for site in {order.site for order in orders.values()}:
             # Those of the whole order: a refill may concern another recipe than the reports do.
-            wanted = {
-                recipe.snapshot_id
-                for order in orders.values()
-                if order.site == site
-                for line in order.lines
-                for recipe in line.recipes
-            }
+            wanted = {id_ for order in orders.values() if order.site == site for id_ in order.snapshot_ids}
             routings |= await self.routings.load(work, site, wanted)
         siblings = {
             f"{task.execution_key}/{step}"

@@ -79,14 +79,18 @@ class StagingHandlers:
                 work.send(command, cause)
 
     async def _expand(self, message: Incoming[TaskBatch], order: WorkOrder, work: Work) -> list[Task]:
+        """The order's own plan says what is built: it may have changed since the batch was asked for."""
         executions = message.data.executions
-        routings = await self.routings.load(work, order.site, {executions.snapshot_id})
-        routing = routings[executions.snapshot_id]
+        line, recipe = order.place(executions.line_id, executions.recipe_code)
+        plan = order.lines[line].recipes[recipe]
+        routings = await self.routings.load(work, order.site, plan.snapshot_ids)
         cause = message.cause.as_document()
+        numbers = range(executions.first_execution, executions.last_execution + 1)
         return [
             ready_task(order.site, order.id, executions.line_id, executions.recipe_code, number, step, routing, cause)
-            for number in range(executions.first_execution, executions.last_execution + 1)
-            for step in executions.first_steps
+            for number in numbers
+            for routing in (routings[plan.snapshot_for(number)],)
+            for step in routing.first_steps
         ]
 
 

@@ -3,9 +3,11 @@
 from datetime import datetime
 from typing import assert_never
 
+from libs.contracts.base import Problem
 from libs.contracts.envelope import Cause
 from libs.contracts.erp import ActivatedLine, OrderActivated, OrderActivationFailed, SnapshotRef
 from libs.contracts.projects import ActivationMoved, ProjectState
+from libs.kernel.clock import rfc3339
 from libs.saga import Saga, SagaStatus
 from services.projects.domain import intake, steering
 from services.projects.domain.progress import initial_progress
@@ -54,7 +56,8 @@ def settle(project: Project, saga: Saga, now: datetime) -> tuple[Project, list[O
             return project, []
         case SagaStatus.SUCCEEDED:
             active, out = _activated(project, saga, now)
-            return active, [*out, *steering.after_activation(active)]
+            wishing, asked = steering.after_activation(active, now)
+            return wishing, [*out, *asked]
         case SagaStatus.COMPENSATED:
             return _undone(project, saga, now)
         case SagaStatus.STUCK:
@@ -109,8 +112,18 @@ def _activated(project: Project, saga: Saga, now: datetime) -> tuple[Project, li
         at=now,
         lines=lines,
         snapshots=snapshots,
+        warnings=_warnings(project, saga, now),
     )
     return active, [event, Out(answer, active.sequence)]
+
+
+def _warnings(project: Project, saga: Saga, now: datetime) -> tuple[Problem, ...]:
+    """What the project sees itself, and what the floor has let pass; activations of old know nothing of that."""
+    found = [Problem.model_validate(warning) for warning in saga.context.get("warnings", ())]
+    if project.deadline is not None and project.deadline < now:
+        message = f"the deadline, {rfc3339(project.deadline)}, had passed when the order was activated"
+        found.insert(0, Problem(code="DEADLINE_PASSED", path="deadline", message=message))
+    return tuple(found)
 
 
 def _failure(project: Project, saga: Saga, now: datetime, *, compensated: bool) -> OrderActivationFailed:

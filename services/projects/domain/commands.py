@@ -11,14 +11,17 @@ from libs.contracts.projects import (
     ChangeProject,
     PauseProject,
     ProjectState,
+    RebaseProject,
     ResumeProject,
     UnstickActivation,
 )
-from services.projects.domain import steering
+from services.projects.domain import rebase, steering
 from services.projects.domain.project import Out, Project, Wish
 from services.projects.domain.rejection import refuse
 
-Command = ActivateProject | PauseProject | ResumeProject | CancelProject | ChangeProject | UnstickActivation
+Command = (
+    ActivateProject | PauseProject | ResumeProject | CancelProject | ChangeProject | RebaseProject | UnstickActivation
+)
 
 ALLOWED: dict[type[Command], frozenset[ProjectState]] = {
     ActivateProject: frozenset({ProjectState.PLANNING}),
@@ -28,6 +31,7 @@ ALLOWED: dict[type[Command], frozenset[ProjectState]] = {
         {ProjectState.PLANNING, ProjectState.ACTIVATING, ProjectState.ACTIVE, ProjectState.PAUSED}
     ),
     ChangeProject: frozenset({ProjectState.ACTIVE, ProjectState.PAUSED}),
+    RebaseProject: frozenset({ProjectState.ACTIVE, ProjectState.PAUSED}),
     UnstickActivation: frozenset({ProjectState.ACTIVATING}),
 }
 """The states in which each command makes sense."""
@@ -47,6 +51,11 @@ def decide(project: Project | None, command: Command, cause: Cause, now: datetim
     match command:
         case ActivateProject() | UnstickActivation():
             return project, []
+        case RebaseProject():
+            if project.rebasing:
+                problem = Problem(code="NOT_ALLOWED", path="", message="another rebase of the project is under way")
+                return project, refuse(project.id, name, [problem], now)
+            return rebase.begin(project), []
         case PauseProject():
             return project, steering.ask_to_pause(project)
         case ResumeProject():

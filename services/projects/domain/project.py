@@ -70,6 +70,8 @@ class Project(BaseModel):
     ordered_at: datetime
     sequence: int = 0
     activations: int = 0
+    rebases: int = 0
+    rebasing: bool = False
     snapshots: tuple[SnapshotRef, ...] = ()
     errors: tuple[Problem, ...] = ()
     progress: tuple[LineProgress, ...] = ()

@@ -111,13 +111,16 @@ def answered(project: Project, answer: Answer, now: datetime) -> tuple[Project, 
             assert_never(answer)
 
 
-def after_activation(project: Project) -> list[Out]:
-    """The activation came through although the ERP wanted something else meanwhile: ask the floor for it now."""
+def after_activation(project: Project, now: datetime) -> tuple[Project, list[Out]]:
+    """The activation came through although something else was wanted meanwhile: that is a wish of a released order."""
     wish = project.wish
     if wish is None:
-        return []
-    command = cancel_command(project, wish) if wish.order is None else _change_command(project, wish.order, wish.by)
-    return [Out(command, cause=Cause.from_document(wish.cause))]
+        return project, []
+    cause = Cause.from_document(wish.cause)
+    if wish.order is None:
+        return project, [Out(cancel_command(project, wish), cause=cause)]
+    asked, out = ask_for_change(project.model_copy(update={"wish": None}), wish.order, cause, now)
+    return asked, [each._replace(cause=cause) for each in out]
 
 
 def cancelled(

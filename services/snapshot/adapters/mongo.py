@@ -1,80 +1,89 @@
 """Snapshots and references in MongoDB."""
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 
 from libs.contracts.base import jsonable
 from libs.contracts.erp import SnapshotRef
-from libs.kernel.ids import new_id
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel, PyMongoError, ReplaceOne
 from libs.messaging.work import Work
+from services.snapshot.domain.cleaning import day_of
 from services.snapshot.domain.freezing import Activation, ActivationState, Snapshot
 from services.snapshot.ports import Ids
+
+NAMES = {"site": 1, "snapshot_id": 1}
+"""The fields of a snapshot that name it."""
 
 
 class MongoActivations:
     """One document an activation, with all its references: a release is one small write, whatever was frozen.
 
-    The index on `references.snapshot_id` answers, for the collection of snapshots later, who refers to one.
+    A released one is a tombstone: its `expires_at` lets MongoDB remove it, `keep` after the release. One that still
+    refers to snapshots has no such field and is not in that index, so it cannot expire.
     """
 
-    def __init__(self, database: driver.Database) -> None:
+    def __init__(self, database: driver.Database, keep: timedelta) -> None:
         self._activations = database["activations"]
+        self._keep = keep
 
     async def prepare(self) -> None:
+        references = IndexModel([("site", 1), ("references.snapshot_id", 1)])
+        released = {"state": ActivationState.RELEASED.value}
+        tombstones = IndexModel("expires_at", expireAfterSeconds=0, partialFilterExpression=released)
         try:
-            await self._activations.create_indexes([IndexModel([("site", 1), ("references.snapshot_id", 1)])])
+            await self._activations.create_indexes([references, tombstones])
         except PyMongoError as error:
             raise driver.translated(error) from error
 
     async def load(self, work: Work, wanted: Ids) -> dict[str, dict[str, Activation]]:
         known: dict[str, dict[str, Activation]] = {site: {} for site in wanted}
-        ids = [f"{site}/{id_}" for site, each in wanted.items() for id_ in each]
-        async for document in self._activations.find({"_id": {"$in": ids}}, session=work.transaction.handle):
+        query = {"_id": {"$in": _ids(wanted)}}
+        async for document in self._activations.find(query, session=work.transaction.handle):
             activation = _activation(document)
             known[document["site"]][activation.id] = activation
         return known
 
     async def save(self, work: Work, changed: Mapping[str, Collection[Activation]]) -> None:
-        writes = [
-            ReplaceOne({"_id": f"{site}/{activation.id}"}, _document(site, activation) | {"at": work.now}, upsert=True)
-            for site, activations in changed.items()
-            for activation in activations
-        ]
+        writes = []
+        for site, activations in changed.items():
+            for activation in activations:
+                document = _document(site, activation) | {"at": work.now}
+                if activation.state is ActivationState.RELEASED:
+                    document["expires_at"] = work.now + self._keep
+                writes.append(ReplaceOne({"_id": document["_id"]}, document, upsert=True))
         if writes:
             await self._activations.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
+    async def referred(self, work: Work, snapshots: Ids) -> dict[str, set[str]]:
+        """One look into the index for each: all references to a popular snapshot are as many as there were orders."""
+        found: dict[str, set[str]] = {site: set() for site in snapshots}
+        for site, ids in snapshots.items():
+            for id_ in ids:
+                query = {"site": site, "references.snapshot_id": id_}
+                if await self._activations.find_one(query, {"_id": 1}, session=work.transaction.handle):
+                    found[site].add(id_)
+        return found
+
 
 class MongoSnapshots:
-    """One document a content; there is no method that changes or removes one."""
+    """One document a content, which nothing changes; `needed_on` is the last day on which it was needed."""
 
     def __init__(self, database: driver.Database) -> None:
         self._snapshots = database["snapshots"]
-        self._identity = database["identity"]
 
     async def prepare(self) -> None:
         try:
-            await self._snapshots.create_indexes([IndexModel([("site", 1), ("kind", 1), ("code", 1)])])
+            await self._snapshots.create_indexes(
+                [IndexModel([("site", 1), ("kind", 1), ("code", 1)]), IndexModel("needed_on")]
+            )
         except PyMongoError as error:
             raise driver.translated(error) from error
 
-    async def identity(self) -> str:
-        """A name of this very database: one that is made anew, under the same name, has another."""
-        try:
-            await self._identity.update_one({"_id": "database"}, {"$setOnInsert": {"name": new_id()}}, upsert=True)
-            document = await self._identity.find_one({"_id": "database"})
-        except PyMongoError as error:
-            raise driver.translated(error) from error
-        assert document is not None, "it was written just now, and nobody removes it"
-        return str(document["name"])
-
-    async def committed(self, wanted: Ids) -> dict[str, set[str]]:
-        """With the client's read concern, which is majority: see `libs.messaging.mongo.driver.connect`."""
-        ids = [f"{site}/{id_}" for site, each in wanted.items() for id_ in each]
-        there: dict[str, set[str]] = {site: set() for site in wanted}
-        async for document in self._snapshots.find({"_id": {"$in": ids}}, {"site": 1, "snapshot_id": 1}):
-            there[document["site"]].add(document["snapshot_id"])
-        return there
+    async def present(self, work: Work, wanted: Ids) -> dict[str, set[str]]:
+        found = self._snapshots.find({"_id": {"$in": _ids(wanted)}}, NAMES, session=work.transaction.handle)
+        return _by_site(await found.to_list(None))
 
     async def add(self, work: Work, snapshots: Mapping[str, Collection[Snapshot]]) -> None:
         documents = [
@@ -86,12 +95,41 @@ class MongoSnapshots:
                 "code": snapshot.code,
                 "content": snapshot.text,
                 "created_at": work.now,
+                "needed_on": day_of(work.now),
             }
             for site, each in snapshots.items()
             for snapshot in each
         ]
         if documents:
             await self._snapshots.insert_many(documents, ordered=False, session=work.transaction.handle)
+
+    async def note_needed(self, work: Work, wanted: Ids) -> int:
+        """Writes only what was not noted that day, and counts all; `$max`, as clocks of instances differ."""
+        ids = _ids(wanted)
+        if not ids:
+            return 0
+        today = {"$max": {"needed_on": day_of(work.now)}}
+        result = await self._snapshots.update_many({"_id": {"$in": ids}}, today, session=work.transaction.handle)
+        return result.matched_count
+
+    async def not_needed_since(self, work: Work, day: datetime, limit: int) -> dict[str, set[str]]:
+        found = self._snapshots.find({"needed_on": {"$lt": day}}, NAMES, session=work.transaction.handle)
+        return _by_site(await found.sort("needed_on", 1).limit(limit).to_list(None))
+
+    async def remove(self, work: Work, snapshots: Ids) -> None:
+        if ids := _ids(snapshots):
+            await self._snapshots.delete_many({"_id": {"$in": ids}}, session=work.transaction.handle)
+
+
+def _by_site(documents: Iterable[Document]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for document in documents:
+        found[document["site"]].add(document["snapshot_id"])
+    return dict(found)
+
+
+def _ids(wanted: Ids) -> list[str]:
+    return [f"{site}/{id_}" for site, ids in wanted.items() for id_ in ids]
 
 
 def _document(site: str, activation: Activation) -> Document:

@@ -22,8 +22,9 @@ RESET_SECONDS = 2.0
 class RedisHotSnapshots:
     """One key a snapshot, gone after a while: what is asked for again is remembered again.
 
-    The keys carry the identity of the database, so that what another one held, before it was made anew, is not taken
-    for what this one holds. Snapshots never change and are not removed, so a key that is there is true.
+    Snapshots never change, so a key says all there is to say. When one is removed, its key stays until its time is
+    over: taking it away after the commit would not happen in a crash, so a key is no more than a hint anyway. The same
+    goes for the keys of a database that was made anew.
     """
 
     def __init__(
@@ -42,32 +43,25 @@ class RedisHotSnapshots:
             decode_responses=True,
         )
         self._prefix = prefix
-        self._identity: str | None = None
         self._hot_seconds = hot_seconds
         self._timeout_seconds = timeout_seconds
         self._breaker = Breaker(
             "redis", FAILURES_ALLOWED, RESET_SECONDS, on=(RedisError, OSError, TimeoutError), on_change=on_change
         )
 
-    def belong_to(self, identity: str) -> None:
-        """Which database the keys are about; before this is said, nothing is known."""
-        self._identity = identity
-
     async def known(self, wanted: Ids) -> dict[str, set[str]]:
         pairs = [(site, id_) for site, ids in wanted.items() for id_ in ids]
         there: dict[str, set[str]] = {site: set() for site in wanted}
-        if pairs and self._identity is not None:
+        if pairs:
             found = await self._quickly(lambda: self._redis.mget([self._key(*pair) for pair in pairs]))
             for (site, id_), value in zip(pairs, found or [None] * len(pairs), strict=True):
                 if value == id_:
                     there[site].add(id_)
         return there
 
-    async def remember(self, committed: Ids) -> None:
-        if self._identity is None:
-            return
+    async def remember(self, present: Ids) -> None:
         pipeline = self._redis.pipeline(transaction=False)
-        for site, ids in committed.items():
+        for site, ids in present.items():
             for id_ in ids:
                 pipeline.set(self._key(site, id_), id_, ex=self._hot_seconds)
         await self._quickly(pipeline.execute)
@@ -93,4 +87,4 @@ class RedisHotSnapshots:
             return None
 
     def _key(self, site: str, id_: str) -> str:
-        return f"{self._prefix}snapshot:{self._identity}:{site}/{id_}"
+        return f"{self._prefix}snapshot:{site}/{id_}"

@@ -46,11 +46,15 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command comes to: the new state unless it stays, the snapshots that must exist, the answer."""
+    """What a command comes to: the answer, the new state unless it stays, the snapshots that must exist.
+
+    `let_go` are the ids of those that are referred to no more: from now on they may be nobody's.
+    """
 
     answer: Message
     activation: Activation | None = None
     snapshots: tuple[Snapshot, ...] = ()
+    let_go: tuple[str, ...] = ()
 
 
 def freeze(current: Activation | None, command: FreezeSnapshots) -> Outcome:
@@ -80,7 +84,8 @@ def release(current: Activation | None, command: ReleaseSnapshots) -> Outcome:
         return Outcome(answer, Activation(command.activation_id, command.project_id, ActivationState.RELEASED))
     if current.state is ActivationState.RELEASED:
         return Outcome(answer)
-    return Outcome(answer, replace(current, state=ActivationState.RELEASED, snapshots=()))
+    released = replace(current, state=ActivationState.RELEASED, snapshots=())
+    return Outcome(answer, released, let_go=tuple(ref.snapshot_id for ref in current.snapshots))
 
 
 def _problems(command: FreezeSnapshots) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """Generation plans in MongoDB: the ranges as they were asked for, never the batches made of them."""
 
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 
 from libs.contracts.base import jsonable
 from libs.contracts.task_generation import ExecutionRange
@@ -12,16 +13,22 @@ from services.task_generation.ports import Ids
 
 
 class MongoPlans:
-    """`plans` has one document a generation, `cancellations` one tombstone a cancelled activation."""
+    """`plans` has one document a generation, `cancellations` one tombstone a cancelled activation.
 
-    def __init__(self, database: driver.Database) -> None:
+    MongoDB removes both when their `expires_at` is past: `keep` after a plan was last asked for, and after the
+    cancellation.
+    """
+
+    def __init__(self, database: driver.Database, keep: timedelta) -> None:
         self._plans = database["plans"]
         self._cancellations = database["cancellations"]
+        self._keep = keep
 
     async def prepare(self) -> None:
         try:
-            await self._plans.create_indexes([IndexModel([("site", 1), ("activation_id", 1)])])
-            await self._cancellations.create_indexes([IndexModel("at")])
+            of_activation = IndexModel([("site", 1), ("activation_id", 1)])
+            await self._plans.create_indexes([of_activation, IndexModel("expires_at", expireAfterSeconds=0)])
+            await self._cancellations.create_indexes([IndexModel("expires_at", expireAfterSeconds=0)])
         except PyMongoError as error:
             raise driver.translated(error) from error
 
@@ -34,9 +41,15 @@ class MongoPlans:
         return known
 
     async def add(self, work: Work, plans: Mapping[str, Collection[Plan]]) -> None:
-        documents = [_document(site, plan) | {"at": work.now} for site, each in plans.items() for plan in each]
+        times = {"at": work.now, "expires_at": work.now + self._keep}
+        documents = [_document(site, plan) | times for site, each in plans.items() for plan in each]
         if documents:
             await self._plans.insert_many(documents, ordered=False, session=work.transaction.handle)
+
+    async def keep_longer(self, work: Work, generations: Ids) -> None:
+        if ids := _ids(generations):
+            later = {"$max": {"expires_at": work.now + self._keep}}
+            await self._plans.update_many({"_id": {"$in": ids}}, later, session=work.transaction.handle)
 
     async def cancelled(self, work: Work, activations: Ids) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {site: set() for site in activations}
@@ -46,13 +59,17 @@ class MongoPlans:
         return found
 
     async def cancel(self, work: Work, activations: Ids) -> None:
+        times = {"at": work.now, "expires_at": work.now + self._keep}
         documents = [
-            {"_id": f"{site}/{id_}", "site": site, "activation_id": id_, "at": work.now}
+            {"_id": f"{site}/{id_}", "site": site, "activation_id": id_} | times
             for site, ids in activations.items()
             for id_ in sorted(ids)
         ]
         if documents:
             await self._cancellations.insert_many(documents, ordered=False, session=work.transaction.handle)
+        for site, ids in activations.items():
+            gone = {"site": site, "activation_id": {"$in": sorted(ids)}}
+            await self._plans.delete_many(gone, session=work.transaction.handle)
 
 
 def _ids(wanted: Ids) -> list[str]:

@@ -27,10 +27,15 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command comes to. `said` makes its messages as they are asked for; `plan` is there when it is new."""
+    """What a command comes to. `said` makes its messages as they are asked for; `plan` is there when it is new.
+
+    `again`: a known plan was asked for once more. Whoever lacks batches does so until all are there, so a plan that
+    nobody has asked for in a long time belongs to a generation that is complete, or that nobody waits for.
+    """
 
     said: Iterator[Said]
     plan: Plan | None = None
+    again: bool = False
 
 
 def generate(known: Plan | None, command: GenerateTasks, *, cancelled: bool, most_batches: int) -> Outcome:
@@ -39,7 +44,7 @@ def generate(known: Plan | None, command: GenerateTasks, *, cancelled: bool, mos
         problem = Problem(code="CANCELLED", path="activation_id", message="the generation was cancelled before")
         return Outcome(iter([Said(failed(command.activation_id, command.project_id, (problem,)))]))
     if known is not None:
-        return Outcome(_planned(known))
+        return Outcome(_planned(known), again=True)
     if found := tuple(problems(command, most_batches)):
         return Outcome(iter([Said(failed(command.activation_id, command.project_id, found))]))
     new = plan(command)

@@ -15,10 +15,8 @@ from tests.harness import eventually
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
-def hot_on(url: str, namespace: str, identity: str = "db-1") -> RedisHotSnapshots:
-    hot = RedisHotSnapshots(url, f"{namespace}.", hot_seconds=60, timeout_seconds=0.25)
-    hot.belong_to(identity)
-    return hot
+def hot_on(url: str, namespace: str) -> RedisHotSnapshots:
+    return RedisHotSnapshots(url, f"{namespace}.", hot_seconds=60, timeout_seconds=0.25)
 
 
 @pytest.fixture
@@ -34,14 +32,11 @@ async def test_what_was_remembered_is_known_by_its_site(hot: RedisHotSnapshots) 
     assert await hot.known({}) == {}
 
 
-async def test_another_process_knows_it_too_and_another_database_does_not(
-    hot: RedisHotSnapshots, redis: str, namespace: str
-) -> None:
+async def test_another_process_knows_it_too(hot: RedisHotSnapshots, redis: str, namespace: str) -> None:
     await hot.remember({"north": {"a"}})
-    for identity, expected in (("db-1", {"a"}), ("db-2", set())):
-        other = hot_on(redis, namespace, identity)
-        assert await other.known({"north": {"a"}}) == {"north": expected}
-        await other.close()
+    other = hot_on(redis, namespace)
+    assert await other.known({"north": {"a"}}) == {"north": {"a"}}
+    await other.close()
 
 
 async def test_it_is_forgotten_after_a_while(hot: RedisHotSnapshots, redis: str, namespace: str) -> None:
@@ -51,17 +46,9 @@ async def test_it_is_forgotten_after_a_while(hot: RedisHotSnapshots, redis: str,
         assert 0 < await client.ttl(key) <= 60
 
 
-async def test_before_the_database_is_known_nothing_is(redis: str, namespace: str) -> None:
-    unbound = RedisHotSnapshots(redis, f"{namespace}.", 60, 0.25)
-    await unbound.remember({"north": {"a"}})
-    assert await unbound.known({"north": {"a"}}) == {"north": set()}
-    await unbound.close()
-
-
 async def test_without_redis_nothing_is_known_and_soon_nobody_asks(namespace: str) -> None:
     states: list[str] = []
     away = RedisHotSnapshots(NOWHERE, f"{namespace}.", 60, 0.25, on_change=lambda _, state: states.append(state))
-    away.belong_to("db-1")
     with pytest.raises(Transient, match="Redis is away"):
         await away.ping()
     for _ in range(5):

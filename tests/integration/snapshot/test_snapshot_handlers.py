@@ -6,70 +6,15 @@ from typing import Any
 
 import pytest
 
-from libs.contracts.canonical import content_hash
-from libs.contracts.catalog import Definition
-from libs.contracts.snapshot import (
-    FreezeSnapshots,
-    ReleaseSnapshots,
-    SnapshotsFrozen,
-    SnapshotsRejected,
-    SnapshotsReleased,
-)
-from libs.messaging.service import Backends, Service
-from services.snapshot.adapters.mongo import MongoActivations, MongoSnapshots
-from services.snapshot.handlers import SnapshotHandlers
-from services.snapshot.ports import HotSnapshots, Ids
-from services.snapshot.routes import routes
-from services.snapshot.settings import SnapshotSettings
+from libs.contracts.snapshot import SnapshotsFrozen, SnapshotsRejected, SnapshotsReleased
 from tests.harness import Kernel, Said, handling
-
-
-class Hot:
-    """A memory of snapshots that can be looked into."""
-
-    def __init__(self) -> None:
-        self.ids: set[tuple[str, str]] = set()
-        self.asked: list[Ids] = []
-
-    async def known(self, wanted: Ids) -> dict[str, set[str]]:
-        self.asked.append(wanted)
-        return {site: {id_ for id_ in ids if (site, id_) in self.ids} for site, ids in wanted.items()}
-
-    async def remember(self, committed: Ids) -> None:
-        self.ids |= {(site, id_) for site, ids in committed.items() for id_ in ids}
-
-
-@pytest.fixture
-def hot() -> Hot:
-    return Hot()
-
-
-def service(mongodb: str, namespace: str, hot: HotSnapshots) -> Service:
-    backends = Backends("snapshot", SnapshotSettings(mongodb=mongodb, namespace=namespace))
-    activations, snapshots = MongoActivations(backends.database), MongoSnapshots(backends.database)
-    handlers = SnapshotHandlers(activations, snapshots, hot)
-    return Service(backends, routes(handlers), prepare=(activations.prepare, snapshots.prepare))
+from tests.integration.snapshot.given import Hot, definition, freeze, release, service
 
 
 @pytest.fixture
 async def snapshot(mongodb: str, namespace: str, hot: Hot) -> AsyncIterator[Kernel]:
     async with handling(service(mongodb, namespace, hot)) as kernel:
         yield kernel
-
-
-def definition(code: str, version: int = 1, **content: Any) -> Definition:
-    content = {"name": code, **content}
-    return Definition(
-        kind="recipe", code=code, version=version, content_hash=content_hash("recipe", code, content), content=content
-    )
-
-
-def freeze(activation: str, *definitions: Definition) -> FreezeSnapshots:
-    return FreezeSnapshots(activation_id=activation, project_id=f"p-{activation}", definitions=definitions)
-
-
-def release(activation: str) -> ReleaseSnapshots:
-    return ReleaseSnapshots(activation_id=activation, project_id=f"p-{activation}")
 
 
 def types(said: list[Said]) -> list[type]:

@@ -1,5 +1,7 @@
 """Given the whole snapshot service on Kafka, when activations freeze and release, then they are answered there."""
 
+from datetime import timedelta
+
 from libs.contracts import topics
 from libs.contracts.canonical import content_hash
 from libs.contracts.catalog import Definition
@@ -10,6 +12,8 @@ from libs.contracts.snapshot import (
     SnapshotsRejected,
     SnapshotsReleased,
 )
+from libs.kernel.clock import utc_now
+from libs.messaging.background import ticking
 from services.snapshot.app import build
 from services.snapshot.settings import SnapshotSettings
 from tests.harness import handling, running
@@ -54,6 +58,26 @@ async def test_a_database_made_anew_is_not_taken_for_the_old_one(mongodb: str, r
             for activation in ("a1", "a2", "a3"):
                 await kernel.give(freeze(activation))
             assert await kernel.database["snapshots"].count_documents({}) == 1
+
+
+async def test_time_cleans_up(mongodb: str, redis: str, namespace: str) -> None:
+    service = build(SnapshotSettings(mongodb=mongodb, redis=redis, namespace=namespace, keep_unreferenced_days=1))
+    async with handling(service) as kernel:
+        await kernel.give(freeze("a1"), freeze("a2"), ReleaseSnapshots(activation_id="a1", project_id="p"))
+
+        async def left_after(days: int) -> int:
+            later = utc_now() + timedelta(days=days)
+            for tick in service.ticks:
+                await ticking(service.name, tick, service.backends.store, kernel.publisher, lambda: later).once()
+            return int(await kernel.database["snapshots"].count_documents({}))
+
+        assert await left_after(2) == 1, "the other activation refers to it"
+        await kernel.give(ReleaseSnapshots(activation_id="a2", project_id="p"))
+        assert await left_after(3) == 1, "it was needed the day before"
+        assert await left_after(4) == 0
+        [said] = await kernel.give(freeze("a3"))
+        assert isinstance(said.message, SnapshotsFrozen)
+        assert await kernel.database["snapshots"].count_documents({}) == 1
 
 
 async def test_without_redis_it_freezes_all_the_same(mongodb: str, namespace: str) -> None:

@@ -1,5 +1,6 @@
 """Given master data, when something is published or retired, then versions grow only with changed content."""
 
+from dataclasses import replace
 from typing import Any
 
 from libs.contracts.base import Message
@@ -141,6 +142,39 @@ def test_a_retired_one_with_changed_content_comes_back_as_the_next_version() -> 
 def test_what_nobody_published_cannot_be_retired() -> None:
     assert errors(retire(given(), Retire(FRAME))) == [("UNKNOWN_RECIPE", "recipe_code")]
     assert errors(retire(given(), Retire(BIKE))) == [("UNKNOWN_PRODUCT", "product_code")]
+
+
+def test_what_is_allowed_is_a_set_and_part_of_the_content() -> None:
+    def bike(*allowed: str) -> Publish:
+        return replace(product("FRAME"), body={**product("FRAME").body, "allowed_recipes": list(allowed)})
+
+    def frame(*allowed: str) -> Publish:
+        return replace(recipe(), body={**recipe().body, "allowed_products": list(allowed)})
+
+    entries = given(recipe(), frame("TRIKE", "BIKE"), product("FRAME"), bike("WHEEL", "FRAME"))
+    assert (entries[FRAME].version, entries[BIKE].version) == (2, 2)
+    assert entries[FRAME].content["allowed_products"] == ["BIKE", "TRIKE"]
+    assert entries[BIKE].content["allowed_recipes"] == ["FRAME", "WHEEL"]
+    assert publish(entries, frame("BIKE", "TRIKE", "BIKE")).entry is None
+    assert publish(entries, bike("FRAME", "WHEEL", "WHEEL")).entry is None
+    [published] = said(publish(entries, bike("FRAME")))
+    assert isinstance(published, ProductPublished)
+    assert published.allowed_recipes == ("FRAME",)
+    nobodys = publish(entries, frame())
+    assert nobodys.entry is not None
+    assert nobodys.entry.content["allowed_products"] == []
+    assert errors(publish({**entries, FRAME: nobodys.entry}, bike())) == [
+        ("RECIPE_NOT_ALLOWED", "recipes[0].recipe_code"),
+        ("PRODUCT_NOT_ALLOWED", "recipes[0].recipe_code"),
+    ]
+
+
+def test_content_that_says_nothing_of_what_is_allowed_hashes_as_it_did_before_there_was_that() -> None:
+    entries = given(recipe(step(1)), product("FRAME"))
+    assert entries[FRAME].content_hash == "e2b5b9128e1e71ddcf19a85da10e3d4553cdbeaf6e9c982051c66764cd278058"
+    assert entries[BIKE].content_hash == "d38a17d06da3183857d355987d4d20797b88206568368b77d3693b843df7d5f2"
+    silent = {**product("FRAME").body, "allowed_recipes": None}
+    assert publish(entries, replace(product("FRAME"), body=silent)).entry is None
 
 
 def test_a_rejection_is_followed_by_what_is_live() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.contracts.base import Problem
+from libs.contracts.canonical import canonical_json
 from services.catalog.domain import products, recipes
 from services.catalog.domain.cycles import cycles
 from services.catalog.domain.entries import Entry, Key, Kind
@@ -67,6 +68,13 @@ def test_two_cycles_are_two_problems() -> None:
     ]
 
 
+def test_circles_through_one_step_are_all_named() -> None:
+    assert [problem.message[-9:] for problem in problems(step(1, [2]), step(2, [1, 3]), step(3, [2]))] == [
+        "1 → 2 → 1",
+        "2 → 3 → 2",
+    ]
+
+
 def test_what_has_no_shape_is_passed_over_and_the_rest_is_checked() -> None:
     assert found("nonsense", step("two"), step(None, [True, "x"]), {"step": 4, "depends_on": [8]}) == [
         ("UNKNOWN_STEP", "steps[3].depends_on[0]")
@@ -87,6 +95,12 @@ def test_a_thousand_steps_in_a_row_are_no_cycle() -> None:
     assert found(*[step(number) for number in range(1, 1001)]) == []
     [problem] = problems(step(1, [1000]), *[step(number) for number in range(2, 1001)])
     assert problem.code == "CYCLE"
+    assert len(problem.message) < 1000
+
+
+def test_steps_that_all_wait_for_all_others_are_told_within_bounds() -> None:
+    numbers = range(1, 301)
+    assert len(found(*[step(number, [other for other in numbers if other != number]) for number in numbers])) == 1000
 
 
 def test_a_circle_behind_another_is_found_too() -> None:
@@ -102,13 +116,26 @@ graphs = st.integers(1, 8).flatmap(
 
 @given(graphs)
 @settings(max_examples=150, deadline=None)
-def test_circles_are_real_and_apart_and_found_when_there_is_one(graph: dict[int, list[int]]) -> None:
+def test_circles_are_real_and_different_and_found_when_there_is_one(graph: dict[int, list[int]]) -> None:
     circles = list(cycles(graph))
     for circle in circles:
-        assert all(after in graph[step] for step, after in zip(circle, (*circle[1:], circle[0]), strict=True))
-    steps = [step for circle in circles for step in circle]
-    assert len(steps) == len(set(steps))
+        assert all(arrow[1] in graph[arrow[0]] for arrow in _arrows(circle))
+        assert circle[0] == min(circle)
+    assert len(circles) == len(set(circles))
     assert bool(circles) == (not _sortable(graph))
+
+
+@given(graphs)
+@settings(max_examples=150, deadline=None)
+def test_without_the_circles_that_are_named_there_is_none(graph: dict[int, list[int]]) -> None:
+    """So one answer names all that is wrong: nobody repairs a recipe only to hear of the next circle."""
+    arrows = {arrow for circle in cycles(graph) for arrow in _arrows(circle)}
+    left = {step: [other for other in needed if (step, other) not in arrows] for step, needed in graph.items()}
+    assert _sortable(left)
+
+
+def _arrows(circle: tuple[int, ...]) -> list[tuple[int, int]]:
+    return list(zip(circle, (*circle[1:], circle[0]), strict=True))
 
 
 def _sortable(graph: dict[int, list[int]]) -> bool:
@@ -127,8 +154,36 @@ def test_a_product_names_known_and_live_recipes_once() -> None:
         gone: Entry(gone, 1, "", "{}", live=False, sequence=2),
     }
     body = {"recipes": [{"recipe_code": code} for code in ("GOOD", "GONE", "NEW", "GOOD")] + ["nonsense", {}]}
-    assert [(problem.code, problem.path) for problem in products.problems(body, entries)] == [
+    assert [(problem.code, problem.path) for problem in products.problems("BIKE", body, entries)] == [
         ("RETIRED_RECIPE", "recipes[1].recipe_code"),
         ("UNKNOWN_RECIPE", "recipes[2].recipe_code"),
         ("DUPLICATE_RECIPE", "recipes[3].recipe_code"),
     ]
+
+
+def test_a_product_and_its_recipes_allow_each_other() -> None:
+    allowing = {"ANY": None, "OURS": ["BIKE", "TRIKE"], "THEIRS": ["TRIKE"], "NOBODYS": []}
+    entries = {
+        key: Entry(key, 1, "", canonical_json({"allowed_products": products} if products is not None else {}), True, 1)
+        for code, products in allowing.items()
+        for key in [Key(Kind.RECIPE, code)]
+    }
+    body = {"recipes": [{"recipe_code": code} for code in ("ANY", "OURS", "THEIRS", "NOBODYS", "NEW")]}
+
+    def found(**more: Any) -> list[tuple[str, str]]:
+        return [(problem.code, problem.path) for problem in products.problems("BIKE", body | more, entries)]
+
+    by_recipes = [("PRODUCT_NOT_ALLOWED", f"recipes[{index}].recipe_code") for index in (2, 3)]
+    unknown = ("UNKNOWN_RECIPE", "recipes[4].recipe_code")
+    assert found() == [*by_recipes, unknown]
+    assert found(allowed_recipes=["ANY", "OURS", "THEIRS", "NOBODYS", "NEW"]) == [*by_recipes, unknown]
+    assert found(allowed_recipes=["OURS", "NOT-THERE-YET"]) == [
+        ("RECIPE_NOT_ALLOWED", "recipes[0].recipe_code"),
+        ("RECIPE_NOT_ALLOWED", "recipes[2].recipe_code"),
+        ("PRODUCT_NOT_ALLOWED", "recipes[2].recipe_code"),
+        ("RECIPE_NOT_ALLOWED", "recipes[3].recipe_code"),
+        ("PRODUCT_NOT_ALLOWED", "recipes[3].recipe_code"),
+        ("UNKNOWN_RECIPE", "recipes[4].recipe_code"),
+        ("RECIPE_NOT_ALLOWED", "recipes[4].recipe_code"),
+    ]
+    assert found(allowed_recipes="no list") == [*by_recipes, unknown]

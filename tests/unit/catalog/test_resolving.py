@@ -15,17 +15,18 @@ def entry(kind: Kind, code: str, content: dict[str, object], *, live: bool = Tru
     return Entry(Key(kind, code), version, digest, canonical_json(content), live=live, sequence=version)
 
 
-def recipe(code: str, *, live: bool = True) -> Entry:
-    return entry(Kind.RECIPE, code, {"name": code, "steps": STEPS}, live=live)
+def recipe(code: str, *, live: bool = True, **more: object) -> Entry:
+    return entry(Kind.RECIPE, code, {"name": code, "steps": STEPS, **more}, live=live)
 
 
-def product(code: str, *recipes: tuple[str, int], live: bool = True) -> Entry:
+def product(code: str, *recipes: tuple[str, int], live: bool = True, **more: object) -> Entry:
     listed = [{"recipe_code": recipe, "quantity": quantity} for recipe, quantity in recipes]
-    return entry(Kind.PRODUCT, code, {"name": code, "recipes": listed}, live=live)
+    return entry(Kind.PRODUCT, code, {"name": code, "recipes": listed, **more}, live=live)
 
 
 def known(*entries: Entry) -> Entries:
-    return {entry.key: entry for entry in entries}
+    """With the device type of all steps."""
+    return {entry.key: entry for entry in (entry(Kind.DEVICE_TYPE, "saw", {"name": "Saw"}), *entries)}
 
 
 def order(*lines: dict[str, object]) -> ResolveOrder:
@@ -93,6 +94,37 @@ def test_everything_in_the_way_is_named_at_once() -> None:
 def test_more_executions_than_can_be_counted_are_refused() -> None:
     entries = known(recipe("FRAME"), product("BIKE", ("FRAME", 2**40)))
     assert errors(entries, {"product_code": "BIKE", "quantity": 2**20}) == [("TOO_MANY", "lines[0].quantity")]
+    assert errors(
+        known(product("BIKE", ("NONE", 2**40))), {"product_code": "BIKE", "quantity": 2**20}, {"recipe_code": "NONE"}
+    ) == [
+        ("UNKNOWN_RECIPE", "lines[0].product_code"),
+        ("TOO_MANY", "lines[0].quantity"),
+        ("UNKNOWN_RECIPE", "lines[1].recipe_code"),
+    ]
+
+
+def test_what_does_not_allow_each_other_any_more_is_refused() -> None:
+    """A product was published first, and its recipe then changed its mind."""
+    entries = known(
+        recipe("FRAME", allowed_products=["TRIKE"]),
+        recipe("WHEEL", allowed_products=["BIKE"]),
+        product("BIKE", ("FRAME", 1), ("WHEEL", 2), allowed_recipes=["FRAME"]),
+        product("TRIKE", ("FRAME", 1)),
+    )
+    assert errors(entries, {"product_code": "TRIKE"}, {"product_code": "BIKE"}) == [
+        ("PRODUCT_NOT_ALLOWED", "lines[1].product_code"),
+        ("RECIPE_NOT_ALLOWED", "lines[1].product_code"),
+    ]
+    assert isinstance(resolving.resolve(entries, order({"recipe_code": "FRAME"})), OrderResolved), "no product is named"
+
+
+def test_steps_without_their_device_type_are_named_one_by_one() -> None:
+    steps = [{**STEPS[0], "step": number, "device_type": name} for number, name in [(1, "saw"), (2, "jig"), (7, "jig")]]
+    entries = known(recipe("FRAME", steps=steps), product("BIKE", ("FRAME", 1)))
+    lost = [f"recipes[FRAME].steps[{number}].device_type" for number in (2, 7)]
+    assert errors(entries, {"recipe_code": "FRAME"}, {"product_code": "BIKE"}) == [
+        ("UNKNOWN_DEVICE_TYPE", f"lines[{line}].{path}") for line in (0, 1) for path in lost
+    ]
 
 
 def test_definitions_that_no_message_carries_are_refused() -> None:
@@ -113,3 +145,4 @@ def test_it_asks_for_what_the_lines_name_and_then_for_what_products_name() -> No
     assert resolving.asks_for(command) == {bike, old, wheel}
     entries = known(product("BIKE", ("FRAME", 1)), product("OLD", ("GONE", 1), live=False))
     assert resolving.asks_then(entries, command) == {Key(Kind.RECIPE, "FRAME")}
+    assert resolving.asks_at_last(known(recipe("FRAME"), recipe("GONE", live=False))) == {Key(Kind.DEVICE_TYPE, "saw")}

@@ -200,7 +200,7 @@ async def test_a_start_that_fails_leaves_no_consumer_behind() -> None:
     class Away:
         stopped = False
 
-        async def start(self) -> None:
+        async def connect(self) -> None:
             raise ConnectionError("nobody there")
 
         async def stop(self) -> None:

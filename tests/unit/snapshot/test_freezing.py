@@ -87,6 +87,7 @@ def test_a_release_lets_go_of_everything_and_stays() -> None:
     outcome = release(frozen, RELEASE)
     assert outcome.answer == SnapshotsReleased(activation_id="a", project_id="p")
     assert outcome.activation == Activation("a", "p", ActivationState.RELEASED)
+    assert outcome.let_go == (definition("A").content_hash,)
 
 
 def test_a_release_of_nothing_is_answered_and_remembered() -> None:
@@ -100,3 +101,4 @@ def test_a_release_again_is_answered_and_changes_nothing() -> None:
     outcome = release(Activation("a", "p", ActivationState.RELEASED), RELEASE)
     assert isinstance(outcome.answer, SnapshotsReleased)
     assert outcome.activation is None
+    assert outcome.let_go == ()

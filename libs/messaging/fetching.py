@@ -1,0 +1,70 @@
+"""Fetching that no record can stop: what the client itself cannot read is stepped over, and told."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, KafkaError
+
+from libs.contracts.envelope import Headers
+
+log = structlog.get_logger(__name__)
+
+REFETCH_MS = 1000
+"""How long to wait for records that have to be fetched again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Illegible:
+    """In place of a record that the client cannot read, e.g. because the name of a header is not UTF-8.
+
+    Its content is lost to us; where it lies is known, so that somebody can look with another tool. What follows it
+    in the same batch of its producer cannot be read either.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    error: Exception
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Headers = ()
+
+
+class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
+    """aiokafka's consumer raises on such a record, from every fetch anew, and gives nothing of any partition."""
+
+    async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Any:
+        try:
+            return await super().getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+        except KafkaError as error:
+            log.error("fetch_failed", error=repr(error))
+            raise
+        except ConsumerStoppedError:
+            raise
+        except Exception:
+            return await self._up_to_the_culprit(partitions or tuple(self.assignment()), max_records or 500)
+
+    async def _up_to_the_culprit(
+        self, partitions: tuple[TopicPartition, ...], at_most: int
+    ) -> dict[TopicPartition, list[Any]]:
+        """Record by record, so that the position of the one that cannot be read is known, and can be left behind."""
+        found: dict[TopicPartition, list[Any]] = {}
+        for partition in partitions:
+            records = found.setdefault(partition, [])
+            while len(records) < at_most and await self.position(partition) < (self.highwater(partition) or 0):
+                try:
+                    one = await super().getmany(partition, timeout_ms=REFETCH_MS, max_records=1)
+                except (KafkaError, ConsumerStoppedError):
+                    raise
+                except Exception as error:
+                    offset = await self.position(partition)
+                    log.error("record_illegible", topic=partition.topic, offset=offset, error=repr(error))
+                    self.seek(partition, offset + 1)
+                    records.append(Illegible(partition.topic, partition.partition, offset, error))
+                    return found
+                if not one:
+                    break
+                records += one[partition]
+        return found
