@@ -12,6 +12,9 @@ REDIS ?= embedded
 export KAFKA MONGODB REDIS
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt
+# Two at a time, each with backends of its own: most tests wait more than they work.
+PARALLEL ?= -n 2 --dist loadfile
+
 TO_RUN := $(VENV)/.installed-to-run
 TO_TEST := $(VENV)/.installed-to-test
 
@@ -38,11 +41,11 @@ down: $(TO_RUN) ## Stop what `make up` (also from elsewhere) started
 	@$(BIN)/factory down
 
 test: lint ## Lint, types, import contracts, and all tests on the chosen backends
-	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) tests/unit tests/contract tests/integration tests/e2e $(ARGS)
 
 test-kafka: export KAFKA := $(if $(filter embedded,$(KAFKA)),real,$(KAFKA))
 test-kafka: $(TO_TEST) ## Integration and end-to-end tests on Apache Kafka (Docker, else Java and Maven)
-	@$(BIN)/python -m pytest tests/integration tests/e2e $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) tests/integration tests/e2e $(ARGS)
 
 lint: $(TO_TEST) ## Style, formatting, types, import contracts
 	@$(BIN)/ruff check

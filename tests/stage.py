@@ -4,14 +4,15 @@ Nothing is delivered by itself. Between any two deliveries a test can look, drop
 let time pass for the sagas.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any
 
 from libs.contracts.base import Message
 from libs.kernel.settings import Settings
-from libs.messaging.background import ticking
+from libs.messaging.background import Background, relay, ticking
 from libs.messaging.records import Cause, Record, encode
 from libs.messaging.service import Service
 from services.catalog.app import build as build_catalog
@@ -36,6 +37,10 @@ class Stage:
         self.wire: list[Record] = []
         self.said: list[Said] = []
         """Everything that was ever put on the wire."""
+        self._taken: Counter[Kernel] = Counter()
+        """How much of what a service has published is on the wire already."""
+        self._relays: dict[str, Background] = {}
+        self._later = timedelta()
 
     def add(self, service: Service, kernel: Kernel) -> None:
         self.services[service.name] = service, kernel
@@ -58,23 +63,44 @@ class Stage:
         assert until is None, f"it never came; said was {[type(each.message).__name__ for each in self.said]}"
         return None
 
-    async def deliver(self, record: Record) -> None:
-        """To every service that consumes its topic."""
+    async def deliver(self, *records: Record) -> None:
+        """To every service that consumes their topic, as one batch; what is published before a crash is on its way."""
+        topic = records[0].topic
         for service, kernel in list(self.services.values()):
-            if any(subscription.topic.name == record.topic for subscription in service.subscriptions):
-                before = len(kernel.published)
-                await kernel.give_records(record.topic, [record])
+            if any(subscription.topic.name == topic for subscription in service.subscriptions):
+                with self._taking(kernel):
+                    await kernel.give_records(topic, records)
                 assert not kernel.dead, [dict(letter.headers) for letter in kernel.dead]
-                self._take(kernel.published[before:])
 
     async def tick(self, service: str, name: str, later: timedelta = timedelta()) -> None:
         """Let a tick of a service happen, as if it were later than it is."""
         found, kernel = self.services[service]
         (tick,) = [each for each in found.ticks if each.name == name]
-        before = len(kernel.published)
         store = found.backends.store
-        await ticking(service, tick, store, kernel.publisher, lambda: kernel.clock() + later).once()
-        self._take(kernel.published[before:])
+        with self._taking(kernel):
+            await ticking(service, tick, store, kernel.publisher, lambda: kernel.clock() + later).once()
+
+    async def relay(self, service: str, later: timedelta = timedelta()) -> None:
+        """Let the relay of a service look for what crashes have left, as if it were later than it is."""
+        found, kernel = self.services[service]
+        backends = found.backends
+        self._later = later
+        if service not in self._relays:  # one for good: it holds a lease
+            self._relays[service] = relay(
+                backends.store, kernel.publisher, backends.metrics, lambda: kernel.clock() + self._later
+            )
+        with self._taking(kernel):
+            await self._relays[service].once()
+
+    @contextmanager
+    def _taking(self, kernel: Kernel) -> Iterator[None]:
+        """What the kernel publishes goes on the wire, once, also when several deliveries happen at the same time."""
+        try:
+            yield
+        finally:
+            new = kernel.published[self._taken[kernel] :]
+            self._taken[kernel] += len(new)
+            self._take(new)
 
     def all(self, cls: type[Any]) -> list[Any]:
         """Messages of a class that were put on the wire, in order."""

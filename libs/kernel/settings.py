@@ -44,11 +44,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for eyes")
     keep_days: int = Field(
-        30,
-        ge=8,
+        35,
+        ge=31,
         le=3650,
-        description="how long what is over is remembered (finished sagas, tombstones): longer than"
-        " any topic of commands keeps its records",
+        description="how long what is over is remembered (finished sagas, tombstones): longer than any topic of"
+        " commands and any dead letter that could still be replayed, 30 days",
     )
     batch_size: int = Field(500, ge=1, le=5000, description="messages handled in one transaction, at most")
 

@@ -10,7 +10,8 @@ from libs.contracts.topics import DAY, DEVICES_TASKS, FOREVER, Topic, device_tas
 from libs.kernel.errors import Transient
 from libs.messaging.records import LARGEST_DEAD_LETTER, LARGEST_RECORD
 
-DEAD_LETTERS_KEPT_MS = 90 * DAY
+DEAD_LETTERS_KEPT_MS = 30 * DAY
+"""Shorter than inboxes and tombstones remember: whatever is replayed meets those who know what became of it."""
 
 
 class TopicAdmin:

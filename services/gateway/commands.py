@@ -1,7 +1,7 @@
 """Commands on their way out: identified, published, and their outcome waited for."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -25,8 +25,15 @@ PUBLISH_SECONDS = 5.0
 LARGEST_RECORD = 1_000_000
 """Bytes; brokers and producers take 1 MiB with all that is around it."""
 
+ANSWERED_SECONDS = 1.0
+"""After so long without an outcome a command may be one that is never answered, because it changes nothing."""
+
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
 """Seconds between two looks for an outcome."""
+
+
+Settled = Callable[[], Awaitable[bool]]
+"""Whether the read models show already what a command asks for."""
 
 
 class KeyReused(FactoryError):
@@ -114,17 +121,31 @@ class Commands:
             "command_sent", type=message.TYPE, subject=message.subject, correlation_id=command_id, site=request.site
         )
 
-    async def outcome(self, site: str, command_id: str, results: Sequence[Result], seconds: float) -> Outcome | None:
+    async def outcome(
+        self,
+        site: str,
+        command_id: str,
+        results: Sequence[Result],
+        seconds: float,
+        settled: Settled | None = None,
+    ) -> Outcome | None:
         """Wait for one of the results, the first of them that there is; None when the time is up.
 
         It is looked for in the database, because the event may reach another instance. A database that is away
-        meanwhile does not make the command fail, so it is asked again as long as there is time.
+        meanwhile does not make the command fail, so it is asked again as long as there is time. A command that
+        repeats another is not answered: where no outcome comes soon, what is `settled` counts as taken.
         """
         loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + seconds, SHORTEST_PAUSE
+        began, pause = loop.time(), SHORTEST_PAUSE
+        deadline = began + seconds
         while True:
+            silent = loop.time() >= min(deadline, began + ANSWERED_SECONDS)
             try:
                 found = await self._outcomes.find(site, command_id, results)
+                if found is None and silent and settled is not None and await settled():
+                    # It may have become so by this very command: then its outcome came with it.
+                    found = await self._outcomes.find(site, command_id, results)
+                    found = found or Outcome(site=site, command_id=command_id, result=Result.TAKEN)
             except Transient as error:
                 log.warning("outcome_not_readable", correlation_id=command_id, error=str(error))
                 found = None

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from libs.messaging.work import Work
+from services.gateway.domain.activation import Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
@@ -48,9 +49,20 @@ class Projects(Protocol):
     async def save(self, work: Work, views: Iterable[ProjectView]) -> None: ...
 
     async def page(self, site: str, after: Position | None, limit: int) -> Sequence[ProjectView]:
-        """The newest first, those after `after`."""
+        """The newest first, those after `after`; without their rebases, which no list shows and may be large."""
 
     async def get(self, site: str, project_id: str) -> ProjectView | None: ...
+
+
+class Staged(Protocol):
+    """The read model of batches, beside that of projects: other topics tell of them, at their own time."""
+
+    async def load(self, work: Work, side: Side, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Batches]:
+        """By site and project id, what this side has told."""
+
+    async def save(self, work: Work, batches: Iterable[Batches]) -> None: ...
+
+    async def get(self, site: str, project_id: str) -> dict[Side, Batches]: ...
 
 
 class Outcomes(Protocol):

@@ -1,6 +1,6 @@
 """Which message goes to which handler."""
 
-from libs.contracts import catalog, projects, topics
+from libs.contracts import catalog, execution, projects, task_generation, topics
 from libs.messaging.routes import Subscription
 from services.gateway.handlers import Projections
 
@@ -23,8 +23,21 @@ def routes(projections: Projections) -> tuple[Subscription, ...]:
             {
                 projects.ProjectChanged: projections.on_projects,
                 projects.ProjectProgressed: projections.on_projects,
+                projects.ActivationMoved: projections.on_projects,
+                projects.ProjectRebased: projections.on_projects,
                 projects.OrderRejected: projections.on_projects,
                 projects.CommandRefused: projections.on_projects,
             },
+        ),
+        Subscription(
+            topics.EXECUTION_EVENTS,
+            {
+                execution.StagingProgressed: projections.on_batches,
+                execution.TasksStaged: projections.on_batches,
+            },
+        ),
+        Subscription(
+            topics.TASK_GENERATION_EVENTS,
+            {task_generation.GenerationPlanned: projections.on_batches},
         ),
     )

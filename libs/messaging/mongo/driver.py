@@ -35,6 +35,7 @@ __all__ = [
     "DESCENDING",
     "Client",
     "Collection",
+    "ConnectionFailure",
     "Database",
     "Document",
     "DuplicateKeyError",

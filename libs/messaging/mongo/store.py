@@ -1,9 +1,10 @@
 """Inbox, outbox and leases on MongoDB."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from libs.kernel.clock import Clock, utc_now
 from libs.kernel.errors import Transient
@@ -65,16 +66,37 @@ class MongoStore:
         self._outbox = database["outbox"]
         self._leases = database["leases"]
         self._clock = clock
+        self._abandoned: list[Mapping[str, Any]] = []
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[MongoTransaction]:
         try:
+            await self._end_abandoned()
             async with driver.session(self._client) as session:
-                yield MongoTransaction(self._database, session)
-                # A cancelled commit would close the connection with its outcome unknown.
-                await asyncio.shield(_commit(session))
+                try:
+                    yield MongoTransaction(self._database, session)
+                    # A cancelled commit would close the connection with its outcome unknown.
+                    await asyncio.shield(_commit(session))
+                except driver.ConnectionFailure:
+                    self._abandoned.append(session.session_id)
+                    raise
         except PyMongoError as error:
             raise driver.translated(error) from error
+
+    async def _end_abandoned(self) -> None:
+        """End the transactions that a broken connection kept us from ending.
+
+        The server would keep them open for a minute, in the way of whoever writes the same documents: of us, above
+        all, since we try again.
+        """
+        abandoned, self._abandoned = self._abandoned, []
+        if not abandoned:
+            return
+        try:
+            await self._client.admin.command("killSessions", abandoned)
+        except PyMongoError:
+            self._abandoned += abandoned
+            raise
 
     async def pending(self, lane: str | None = None, before: datetime | None = None) -> list[OutboxEntry]:
         query: driver.Document = {} if lane is None else {"lane": lane}

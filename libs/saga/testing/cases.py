@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from libs.contracts.base import Message
 from libs.saga.definition import Definition, Step
 from libs.saga.engine import Saga, SagaStatus
 from libs.saga.testing.story import ABORT, RETRY, SILENCE, SKIP, Event, Replies, Story
@@ -74,22 +75,28 @@ class _Table:
         yield self.case(
             f"{step.name}: answered twice", *before, after[0], again, *after[1:], again, ends=SagaStatus.SUCCEEDED
         )
-        if step.tries > 1 or step.failure is None:
+        if step.tries > 1 or not step.can_fail:
             yield self.case(
                 f"{step.name}: answered when asked again",
                 *[*before, (SILENCE, (step.name,)), *after],
                 ends=SagaStatus.SUCCEEDED,
             )
-        if step.failure is None:
-            yield from self._of_pivot(step, before, after)
-            return
-        failed = self.backward(step.failure, step, itself=False)
-        yield self.case(f"{step.name}: fails", *before, *failed, ends=SagaStatus.COMPENSATED)
-        yield self.case(
-            f"{step.name}: fails, says so twice and succeeds late",
-            *[*before, failed[0], (step.failure, ()), again, *failed[1:], (step.failure, ()), again],
-            ends=SagaStatus.COMPENSATED,
-        )
+        if not step.can_fail:
+            yield from self._of_insisting(step, before, after)
+        if step.failure is not None:
+            failed = self.backward(step.failure, step, itself=False)
+            yield self.case(f"{step.name}: fails", *before, *failed, ends=SagaStatus.COMPENSATED)
+            yield self.case(
+                f"{step.name}: fails, says so twice and succeeds late",
+                *[*before, failed[0], (step.failure, ()), again, *failed[1:], (step.failure, ()), again],
+                ends=SagaStatus.COMPENSATED,
+            )
+            if step.can_fail:
+                yield from self._of_turning_back(step, step.failure, before)
+
+    def _of_turning_back(self, step: Step, failure: type[Message], before: list[Told]) -> Iterator[Case]:
+        """Silence or an abort turn the saga back, the step itself included, whatever it says then."""
+        again: Told = (step.success, ())
         silent = self.backward(SILENCE, step, itself=True)
         yield self.case(
             f"{step.name}: nobody answers", *before, *self.silence(step), *silent, ends=SagaStatus.COMPENSATED
@@ -103,14 +110,14 @@ class _Table:
         yield self.case(f"{step.name}: aborted", *before, *aborted, ends=SagaStatus.COMPENSATED)
         yield self.case(
             f"{step.name}: aborted twice, answered late",
-            *[*before, aborted[0], (ABORT, ()), again, (step.failure, ()), *aborted[1:], (ABORT, ()), again],
+            *[*before, aborted[0], (ABORT, ()), again, (failure, ()), *aborted[1:], (ABORT, ()), again],
             ends=SagaStatus.COMPENSATED,
         )
         if step.undo is not None and step.undone is not None:
             yield from self._of_undo(step, [*before, *self.silence(step)], silent)
             yield from self._of_stuck(step, before, aborted)
 
-    def _of_pivot(self, step: Step, before: list[Told], after: list[Told]) -> Iterator[Case]:
+    def _of_insisting(self, step: Step, before: list[Told], after: list[Told]) -> Iterator[Case]:
         """Once its tries are used up it goes on under new ids, for whoever knows the old one and says nothing."""
         names = [step.name, *(f"{step.name}:{rounds}" for rounds in range(1, 5))]
         asked = [name for name in names for _ in range(step.tries)][1:]

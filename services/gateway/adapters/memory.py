@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from libs.messaging.work import Work
+from services.gateway.domain.activation import Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
@@ -53,10 +54,25 @@ class MemoryProjects:
             return Position(view.project.created_at, view.project.project_id)
 
         found = sorted((view for view in self._views.values() if view.site == site), key=position, reverse=True)
-        return [view for view in found if after is None or position(view) < after][:limit]
+        page = [view for view in found if after is None or position(view) < after][:limit]
+        return [view.model_copy(update={"rebases": ()}) for view in page]
 
     async def get(self, site: str, project_id: str) -> ProjectView | None:
         return self._views.get((site, project_id))
+
+
+class MemoryStaged:
+    def __init__(self) -> None:
+        self._batches: dict[tuple[Side, tuple[str, str]], Batches] = {}
+
+    async def load(self, work: Work, side: Side, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Batches]:
+        return {key: self._batches[side, key] for key in keys if (side, key) in self._batches}
+
+    async def save(self, work: Work, batches: Iterable[Batches]) -> None:
+        self._batches |= {(each.side, each.key): each for each in batches}
+
+    async def get(self, site: str, project_id: str) -> dict[Side, Batches]:
+        return {side: each for (side, key), each in self._batches.items() if key == (site, project_id)}
 
 
 class MemoryOutcomes:

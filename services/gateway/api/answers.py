@@ -43,7 +43,7 @@ READING = problems(422, 503)
 COMMANDING = problems(422, 503) | {
     202: {"description": "On its way, or not yet done when the time to wait was over.", "headers": _LOCATION | _APPLIED}
 }
-"""What any POST may answer."""
+"""What any command may answer."""
 
 WITH_BODY = problems(400, 413, 415)
 """What can go wrong with a body, beside what is wrong in it."""

@@ -29,3 +29,13 @@ ORDER: dict[str, Any] = {
     "auto_activate": True,
     "customer_ref": "Spring campaign",
 }
+
+CANCELLATION: dict[str, Any] = {"reason": "the customer withdrew"}
+
+URGENT: dict[str, Any] = {"priority": "URGENT", "deadline": "2027-02-15T12:00:00Z"}
+
+QUANTITIES: dict[str, Any] = {"lines": [{"line_id": "10", "quantity": 40}]}
+
+REBASE: dict[str, Any] = {"from_execution": 51, "by": "m.keller", "reason": "stronger weld after the recall"}
+
+UNSTICKING: dict[str, Any] = {"decision": "RETRY"}

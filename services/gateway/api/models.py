@@ -7,7 +7,8 @@ from libs.contracts.catalog import DeviceTypeContent, ProductContent, RecipeCont
 from libs.contracts.erp import LineProgress
 from libs.contracts.projects import ProjectState
 from services.gateway.api.lists import Page
-from services.gateway.domain.projects import Project
+from services.gateway.domain.activation import Activation, Staging
+from services.gateway.domain.projects import MOST_REBASES, Project, Rebase
 
 
 class Accepted(BaseModel):
@@ -85,6 +86,17 @@ class Products(Page[ProductItem]):
 
 class Projects(Page[Project]):
     pass
+
+
+class ShownActivation(Activation, Staging):
+    """Where the newest activation stands, and how many batches of first tasks are stored."""
+
+
+class ShownProject(Project):
+    """A project with what is done to it."""
+
+    activation: ShownActivation | None = Field(None, description="the newest one; null before the first")
+    rebases: tuple[Rebase, ...] = Field((), description=f"the newest first, {MOST_REBASES} at most")
 
 
 class ProjectProgress(Data):

@@ -9,15 +9,15 @@ from services.gateway.api.problems import MEDIA_TYPE
 
 DESCRIPTION = """
 The operators' face of the factory. Commands are answered with 202 and the `Location` of what they are about, or, with
-`Prefer: wait=N`, with their outcome. What is read may be a moment behind what was commanded. Every POST takes an
-`Idempotency-Key`. Errors are problem details (RFC 9457).
+`Prefer: wait=N`, with their outcome. What is read may be a moment behind what was commanded. Every POST and PATCH
+takes an `Idempotency-Key`. Errors are problem details (RFC 9457).
 """.strip()
 
 TAGS = [
     {"name": "device types", "description": "What the steps of recipes need."},
     {"name": "recipes", "description": "Ordered steps, in versions."},
     {"name": "products", "description": "The recipes that make a unit, in versions."},
-    {"name": "projects", "description": "Orders as they live here: taken in, activated, counted."},
+    {"name": "projects", "description": "Orders as they live here: taken in, activated, steered, counted."},
 ]
 
 

@@ -1,4 +1,4 @@
-"""What every POST has in common: who asks, the idempotency key, the preference to wait, and the answer."""
+"""What every command has in common: who asks, the idempotency key, the preference to wait, and the answer."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from libs.contracts.base import Message
 from services.gateway.api.reading import JsonRequest
 from services.gateway.api.site import SiteHeader
-from services.gateway.commands import Commands
+from services.gateway.commands import Commands, Settled
 from services.gateway.commands import Request as Asked
 from services.gateway.domain.outcomes import Outcome, Result
 
@@ -25,21 +25,25 @@ _WAIT = re.compile(r'(?:^|,)[ \t]*wait[ \t]*=[ \t]*"?([0-9]{1,9})"?[ \t]*(?=[;,]
 
 
 class Posting(NamedTuple):
-    """A POST, as far as it does not depend on the resource."""
+    """A POST or PATCH, as far as it does not depend on the resource."""
 
     asked: Asked
     wait: int | None
     """Seconds; None when the client does not want to wait."""
 
     async def carry_out(
-        self, commands: Commands, make: Callable[[str], Message], results: Sequence[Result]
+        self,
+        commands: Commands,
+        make: Callable[[str], Message],
+        results: Sequence[Result],
+        settled: Settled | None = None,
     ) -> tuple[str, Outcome | None]:
         """Send the command that `make` builds from its id, and wait for its outcome as long as the client wants to."""
         command_id = await commands.identify(self.asked)
         await commands.send(command_id, make(command_id), self.asked)
         if self.wait is None:
             return command_id, None
-        return command_id, await commands.outcome(self.asked.site, command_id, results, self.wait)
+        return command_id, await commands.outcome(self.asked.site, command_id, results, self.wait, settled)
 
     def answer(self, status: int, body: BaseModel, location: str | None = None) -> Response:
         headers = {} if location is None else {"Location": location}

@@ -54,14 +54,17 @@ class JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that, if it takes a body, takes only JSON."""
+    """A route that, if it takes a body, takes only JSON; one that may be left out may be left out with its type."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
+        optional = not self.body_field.field_info.is_required()
 
         async def handle_json(request: Request) -> Response:
+            if optional and not _has_body(request):
+                return await handle(request)
             if not _is_json(request.headers.get("content-type", "")):
                 raise ApiProblem(415, "the body should be application/json", headers={"Accept": "application/json"})
             return await handle(JsonRequest(request.scope, request.receive))
@@ -72,6 +75,11 @@ class JsonRoute(APIRoute):
 def _declared_size(request: Request) -> int:
     declared = request.headers.get("content-length", "")
     return int(declared) if declared.isdecimal() and len(declared) < 20 else 0
+
+
+def _has_body(request: Request) -> bool:
+    """By its headers, as HTTP/1.1 has it."""
+    return _declared_size(request) > 0 or "transfer-encoding" in request.headers
 
 
 def _too_large() -> ApiProblem:

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from libs.contracts.base import Data, Problem
 from libs.contracts.catalog import PublicationRejected
-from libs.contracts.projects import CommandRefused, OrderRejected, ProjectChanged, ProjectState
+from libs.contracts.projects import ActivationMoved, CommandRefused, OrderRejected, ProjectChanged, ProjectState
 from services.gateway.domain.catalog import Item, Published, Retired
 
 COMMAND_PREFIX = "cmd-"
@@ -22,8 +22,25 @@ class Result(StrEnum):
     ACTIVATED = "activated"
     FAILED = "failed"
     """The activation was tried and undone; nothing is left of it."""
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    CANCELLED = "cancelled"
+    CHANGED = "changed"
+    REBASED = "rebased"
+    MOVED = "moved"
+    """The activation has moved: forward, or in undo."""
     REFUSED = "refused"
     """Nothing was changed."""
+
+
+_DONE: dict[tuple[ProjectState | None, ProjectState], Result] = {
+    (ProjectState.ACTIVATING, ProjectState.ACTIVE): Result.ACTIVATED,
+    (ProjectState.ACTIVATING, ProjectState.PLANNING): Result.FAILED,
+    (ProjectState.ACTIVE, ProjectState.PAUSED): Result.PAUSED,
+    (ProjectState.PAUSED, ProjectState.ACTIVE): Result.RESUMED,
+}
+_CAUSES = {"changed": Result.CHANGED, "rebased": Result.REBASED}
+"""What leaves the state as it is is told apart by its cause."""
 
 
 class Outcome(Data):
@@ -52,9 +69,14 @@ def of_refusal(site: str, command_id: str, event: PublicationRejected | OrderRej
 
 
 def of_project(site: str, command_id: str, event: ProjectChanged) -> Iterable[Outcome]:
-    """The first change says that the command was taken, that to ACTIVE or back to PLANNING how its activation ended."""
+    """The first change says that the command was taken; which one it was, that what was asked for is done."""
     yield Outcome(site=site, command_id=command_id, result=Result.TAKEN, created=event.previous is None)
-    if event.state is ProjectState.ACTIVE:
-        yield Outcome(site=site, command_id=command_id, result=Result.ACTIVATED)
-    elif event.state is ProjectState.PLANNING and event.previous is ProjectState.ACTIVATING:
-        yield Outcome(site=site, command_id=command_id, result=Result.FAILED, errors=event.errors)
+    result = _DONE.get((event.previous, event.state)) or _CAUSES.get(event.cause)
+    if event.state is ProjectState.CANCELLED:
+        result = Result.CANCELLED
+    if result is not None:
+        yield Outcome(site=site, command_id=command_id, result=result, errors=event.errors)
+
+
+def of_move(site: str, command_id: str, event: ActivationMoved) -> Outcome:
+    return Outcome(site=site, command_id=command_id, result=Result.MOVED, errors=event.errors)

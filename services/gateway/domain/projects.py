@@ -1,13 +1,27 @@
-"""Projects as operators read them: the state, and the numbers of every line."""
+"""Projects as operators read them: the state, the numbers of every line, how it activates, what it was rebased to."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
+import orjson
 from pydantic import Field
 
-from libs.contracts.base import Code, Data, Positive, Priority, Problem, Time
-from libs.contracts.erp import LineProgress, SnapshotRef
-from libs.contracts.projects import ProjectChanged, ProjectLine, ProjectProgressed, ProjectState
+from libs.contracts.base import Code, Data, Positive, Priority, Problem, Time, jsonable
+from libs.contracts.erp import LineProgress, OrderRequested, SnapshotRef
+from libs.contracts.execution import RebasedRecipe
+from libs.contracts.projects import (
+    ActivationMoved,
+    ProjectChanged,
+    ProjectLine,
+    ProjectProgressed,
+    ProjectRebased,
+    ProjectState,
+)
+from services.gateway.domain.activation import Activation, activation_of, has_followed
+
+MOST_REBASES, MOST_REBASED_RECIPES = 20, 2000
+"""Of a project's rebases the newest are kept, so many in all; every one of them is in the audit."""
 
 
 class Project(Data):
@@ -28,12 +42,30 @@ class Project(Data):
     changed_at: Time
 
 
+class Rebase(Data):
+    """A deliberate change of what a released order builds."""
+
+    at: Time
+    by: str = Field(description="who wanted it")
+    reason: str
+    changes: tuple[RebasedRecipe, ...] = Field(description="which snapshot took the place of which, and from where on")
+
+
+class RebaseView(Rebase):
+    sequence: int | None = None
+
+
 class ProjectView(Data):
     """A project with its numbers, and the newest events that they come from."""
 
     site: str
     project: Project
+    asked: str = ""
+    """Fingerprint of the content as its revision asked for it; what operators change does not touch it."""
     sequence: int | None = None
+    activation: Activation | None = None
+    activation_sequence: int | None = None
+    rebases: tuple[RebaseView, ...] = ()
     progress: tuple[LineProgress, ...] = ()
     progressed_at: datetime | None = None
     progress_sequence: int | None = None
@@ -63,8 +95,9 @@ def changed(view: ProjectView | None, site: str, event: ProjectChanged, sequence
         changed_at=event.at,
     )
     if view is None:
-        return ProjectView(site=site, project=project, sequence=sequence)
-    return view.model_copy(update={"project": project, "sequence": sequence})
+        return ProjectView(site=site, project=project, asked=_fingerprint(event), sequence=sequence)
+    asked = view.asked if view.project.revision == event.revision else _fingerprint(event)
+    return view.model_copy(update={"project": project, "asked": asked, "sequence": sequence})
 
 
 def progressed(view: ProjectView | None, event: ProjectProgressed, sequence: int | None) -> ProjectView | None:
@@ -72,6 +105,40 @@ def progressed(view: ProjectView | None, event: ProjectProgressed, sequence: int
     if view is None or not _is_newer(view.progress_sequence, sequence):
         return view
     return view.model_copy(update={"progress": event.lines, "progressed_at": event.at, "progress_sequence": sequence})
+
+
+def moved(view: ProjectView | None, event: ActivationMoved, sequence: int | None) -> ProjectView | None:
+    """The view with the newest activation as it stands now; each has sequences of its own."""
+    if view is None:
+        return None
+    known = view.activation
+    if known is not None and known.activation_id == event.activation_id:
+        newer = _is_newer(view.activation_sequence, sequence)
+    else:
+        newer = known is None or has_followed(known, event)
+    if not newer:
+        return view
+    return view.model_copy(update={"activation": activation_of(event), "activation_sequence": sequence})
+
+
+def rebased(view: ProjectView | None, event: ProjectRebased, sequence: int | None) -> ProjectView | None:
+    """The view with one rebase more, the newest first, as many as are kept."""
+    if view is None or (sequence is not None and any(each.sequence == sequence for each in view.rebases)):
+        return view
+    new = RebaseView(at=event.at, by=event.by, reason=event.reason, changes=event.changes, sequence=sequence)
+    kept: list[RebaseView] = []
+    left = MOST_REBASED_RECIPES
+    for each in sorted((new, *view.rebases), key=lambda rebase: rebase.at, reverse=True)[:MOST_REBASES]:
+        left -= len(each.changes)
+        if kept and left < 0:
+            break
+        kept.append(each)
+    return view.model_copy(update={"rebases": tuple(kept)})
+
+
+def has_asked(view: ProjectView, order: OrderRequested) -> bool:
+    """Whether the project has this revision, and it asked for the same: then `projects` keeps silent about it."""
+    return view.project.revision == order.revision and view.asked == _fingerprint(order)
 
 
 def numbers(view: ProjectView) -> Sequence[LineProgress]:
@@ -87,6 +154,13 @@ def numbers(view: ProjectView) -> Sequence[LineProgress]:
         )
         for line in view.project.lines
     ]
+
+
+def _fingerprint(content: OrderRequested | ProjectChanged) -> str:
+    """Of what order and project have in common, as it is on the wire, where times have milliseconds."""
+    data = jsonable(content)
+    told = {name: data.get(name) for name in ("lines", "priority", "deadline", "customer_ref")}
+    return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _is_newer(known: int | None, sequence: int | None) -> bool:

@@ -10,7 +10,17 @@ import httpx
 from libs.contracts.base import Message, Priority, Problem
 from libs.contracts.catalog import PublicationRejected, PublishRecipe, RecipePublished
 from libs.contracts.erp import OrderRequested
-from libs.contracts.projects import ActivateProject, CommandRefused, ProjectChanged, ProjectLine, ProjectState
+from libs.contracts.execution import StagingProgressed, TasksStaged
+from libs.contracts.projects import (
+    ActivateProject,
+    ActivationMoved,
+    CommandRefused,
+    ProjectChanged,
+    ProjectLine,
+    ProjectRebased,
+    ProjectState,
+)
+from libs.contracts.task_generation import GenerationPlanned
 from libs.contracts.topics import CATALOG_COMMANDS, ERP_ORDERS, PROJECTS_COMMANDS
 from libs.kernel.clock import utc_now
 from libs.kernel.ids import project_id_of
@@ -29,7 +39,11 @@ def published(command: PublishRecipe, version: int = 1) -> RecipePublished:
 
 
 def changed(
-    order_id: str, state: ProjectState, previous: ProjectState | None = None, site: str = "main"
+    order_id: str,
+    state: ProjectState,
+    previous: ProjectState | None = None,
+    site: str = "main",
+    cause: str = "test",
 ) -> ProjectChanged:
     return ProjectChanged(
         project_id=project_id_of(site, order_id),
@@ -37,7 +51,7 @@ def changed(
         revision=1,
         previous=previous,
         state=state,
-        cause="test",
+        cause=cause,
         at=utc_now(),
         priority=Priority.HIGH,
         lines=(ProjectLine(line_id="10", product_code="CITY-BIKE", quantity=25),),
@@ -121,6 +135,55 @@ async def test_an_order_taken_in_and_activated_on_any_of_two_instances(
         listed = [(await client.get("/projects")).json() for client in (here, there)]
         assert listed[0] == listed[1]
         assert {each["order_id"] for each in listed[0]["items"]} == set(orders)
+
+
+async def test_an_activation_is_watched_and_the_project_steered(gateway: Callable[..., Service], talk_to: Talk) -> None:
+    service = gateway()
+    planned = changed("PO-1", ProjectState.ACTIVATING)
+    id_ = planned.project_id
+    path, ids = f"/projects/{id_}", {"project_id": id_, "activation_id": f"{id_}:1"}
+    async with running(service) as wire, talk_to(service) as client:
+        moved = ActivationMoved(**ids, status="RUNNING", step="generate", since=utc_now(), attempt=2)
+        await wire.send_record(encode(planned, Cause(), "/test", sequence=1))
+        await wire.send_record(encode(moved, Cause(), "/test", sequence=3))
+        await wire.send(StagingProgressed(**ids, batches_staged=2, batches_planned=7))
+        await wire.send(GenerationPlanned(**ids, generation_id="g", batches=7))
+
+        async def watched() -> Any:
+            activation = (await client.get(path)).json().get("activation") or {}
+            return activation if activation.get("batches_staged") == 2 else None
+
+        activation = await eventually(watched)
+        assert (activation["step"], activation["attempt"], activation["batches_planned"]) == ("generate", 2, 7)
+        await wire.send(TasksStaged(**ids, generation_id="g"))
+
+        async def stored() -> bool:
+            return bool((await client.get(path)).json()["activation"]["batches_staged"] == 7)
+
+        await eventually(stored)
+
+        rebase = ProjectRebased(project_id=id_, order_id="PO-1", at=utc_now(), by="m", reason="r", changes=())
+        said: list[list[Message]] = [
+            [changed("PO-1", ProjectState.PAUSED, ProjectState.ACTIVE)],
+            [rebase, changed("PO-1", ProjectState.PAUSED, ProjectState.PAUSED, cause="rebased")],
+            [changed("PO-1", ProjectState.CANCELLED, ProjectState.PAUSED)],
+        ]
+
+        async def projects() -> None:
+            for n, events in enumerate(said, 1):
+                asked = (await commands(wire, PROJECTS_COMMANDS.name, n))[-1]
+                for each in events:
+                    await answer(wire, asked, each, sequence=n + 1)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(projects())
+            paused = await client.post(f"{path}/pause", headers=WAIT)
+            rebased = await client.post(f"{path}/rebase", json={"by": "m", "reason": "r"}, headers=WAIT)
+            cancelled = await client.post(f"{path}/cancel", headers=WAIT)
+
+        assert [each.status_code for each in (paused, rebased, cancelled)] == [200, 200, 200]
+        assert [each.json()["state"] for each in (paused, cancelled)] == ["PAUSED", "CANCELLED"]
+        assert [each["by"] for each in rebased.json()["rebases"]] == ["m"]
 
 
 async def test_the_same_post_twice_is_one_command_wherever_it_arrives(

@@ -16,14 +16,16 @@ from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
 from libs.messaging.store import Store
 from libs.messaging.work import Work
-from services.gateway.adapters.memory import MemoryCatalog, MemoryKeys, MemoryOutcomes, MemoryProjects
+from services.gateway.adapters.memory import MemoryCatalog, MemoryKeys, MemoryOutcomes, MemoryProjects, MemoryStaged
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.adapters.mongo.commands import MongoKeys, MongoOutcomes
 from services.gateway.adapters.mongo.projects import MongoProjects
+from services.gateway.adapters.mongo.staged import MongoStaged
+from services.gateway.domain.activation import Activation, Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
 from services.gateway.domain.outcomes import Outcome, Result
-from services.gateway.domain.projects import Project, ProjectView
-from services.gateway.ports import Catalog, Keys, Outcomes, Position, Projects, Remembered
+from services.gateway.domain.projects import Project, ProjectView, RebaseView
+from services.gateway.ports import Catalog, Keys, Outcomes, Position, Projects, Remembered, Staged
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -33,6 +35,7 @@ class Ports:
     store: Store
     catalog: Catalog
     projects: Projects
+    staged: Staged
     outcomes: Outcomes
     keys: Keys
 
@@ -43,7 +46,7 @@ class Ports:
 @pytest.fixture(params=["memory", "motor", "pymongo"])
 async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[Ports]:
     if request.param == "memory":
-        yield Ports(MemoryStore(), MemoryCatalog(), MemoryProjects(), MemoryOutcomes(), MemoryKeys())
+        yield Ports(MemoryStore(), MemoryCatalog(), MemoryProjects(), MemoryStaged(), MemoryOutcomes(), MemoryKeys())
         return
     name: Literal["motor", "pymongo"] = request.param
     client = driver.connect(mongodb, name)
@@ -53,7 +56,7 @@ async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[P
     for each in (catalog, projects, outcomes, keys):
         await each.prepare()
         await each.prepare()
-    yield Ports(MongoStore(client, database), catalog, projects, outcomes, keys)
+    yield Ports(MongoStore(client, database), catalog, projects, MongoStaged(database), outcomes, keys)
     await client.drop_database(database.name)
     closed: Any = client.close()
     if hasattr(closed, "__await__"):
@@ -155,6 +158,15 @@ class TestProjects:
             found = await ports.projects.load(Work(transaction, "/test", NOON), {("main", "P"), ("main", "Q")})
         assert found == {("main", "P"): newer}
 
+    async def test_lists_go_without_rebases(self, ports: Ports) -> None:
+        rebase = RebaseView(at=NOON, by="m.keller", reason="recall", changes=(), sequence=4)
+        activation = Activation(activation_id="P:1", status="RUNNING", step="admit", since=NOON, attempt=1)
+        full = view("P").model_copy(update={"rebases": (rebase,), "activation": activation, "activation_sequence": 2})
+        await self.save(ports, full)
+
+        assert await ports.projects.get("main", "P") == full
+        assert await ports.projects.page("main", None, 9) == [full.model_copy(update={"rebases": ()})]
+
     async def test_sites_do_not_meet(self, ports: Ports) -> None:
         await self.save(ports, view("P"), view("P", site="other"))
 
@@ -169,6 +181,26 @@ class TestProjects:
         while page := await ports.projects.page("main", _position(seen), 2):
             seen += page
         assert [each.project.project_id for each in seen] == [f"{name}{minute}" for minute, name in expected]
+
+
+class TestStaged:
+    def batches(self, side: Side, site: str = "main", **fields: Any) -> Batches:
+        return Batches(site=site, project_id="P", activation_id="P:1", side=side, **fields)
+
+    async def test_each_side_is_kept_apart(self, ports: Ports) -> None:
+        planned, staged = self.batches(Side.PLANNED, planned=7), self.batches(Side.STAGED, planned=7, staged=2)
+        other, newer = self.batches(Side.STAGED, "other", complete=True), staged.model_copy(update={"staged": 3})
+        for kept in ((), (planned, staged, other), (newer,)):
+            async with ports.transaction() as transaction:
+                await ports.staged.save(Work(transaction, "/test", NOON), kept)
+
+        assert await ports.staged.get("main", "P") == {Side.PLANNED: planned, Side.STAGED: newer}
+        assert await ports.staged.get("main", "Q") == {}
+        async with ports.transaction() as transaction:
+            work = Work(transaction, "/test", NOON)
+            assert await ports.staged.load(work, Side.PLANNED, ()) == {}
+            found = await ports.staged.load(work, Side.STAGED, {("main", "P"), ("other", "P"), ("main", "Q")})
+        assert found == {("main", "P"): newer, ("other", "P"): other}
 
 
 def _position(seen: list[ProjectView]) -> Position | None:

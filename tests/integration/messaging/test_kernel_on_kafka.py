@@ -27,14 +27,16 @@ from tests.integration.messaging.counting_service import NAME, build, ids, order
 from tests.integration.messaging.plumbing import Pipe, Topics, until
 
 DEVELOPMENT_BROKER = os.environ.get("KAFKA", "embedded") in ("", "embedded")
-"""It never lets go of the partitions of an instance that is gone; it has to come back under its name."""
+"""It loses its way when several members of a busy group come and go; one that comes back under its name is fine."""
 
-SHARED = [pytest.param("counting-0", "counting-1", "counting-1", id="and comes back under its name")]
+STOPS = [pytest.param(None, "counting-0", "counting-0", id="alone, and comes back under its name")]
 if not DEVELOPMENT_BROKER:
-    SHARED += [
-        pytest.param("", "", None, id="for good"),
-        pytest.param("counting-0", "counting-1", None, id="for good, under a name"),
+    STOPS += [
+        pytest.param("counting-0", "counting-1", "counting-1", id="beside another, and comes back under its name"),
+        pytest.param("counting-0", "counting-1", None, id="beside another, for good, under a name"),
+        pytest.param("", "", None, id="beside another, for good"),
     ]
+"""Names of an instance that stays, of one that stops in the middle, and of its successor."""
 
 
 class Shop:
@@ -150,16 +152,17 @@ def instance(shop: Shop, name: str) -> Service:
     return build(shop.settings.model_copy(update={"batch_size": 20, "instance": name}))
 
 
-@pytest.mark.parametrize(("one", "other", "successor"), SHARED)
-async def test_instances_share_the_work_and_one_stops_in_the_middle(
-    shop: Shop, one: str, other: str, successor: str | None
+@pytest.mark.parametrize(("stays", "stops", "successor"), STOPS)
+async def test_an_instance_that_stops_in_the_middle_leaves_nothing_undone(
+    shop: Shop, stays: str | None, stops: str, successor: str | None
 ) -> None:
-    staying, leaving = instance(shop, one), instance(shop, other)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(serving(staying))
-        async with serving(leaving):
-            await ready(staying)
-            await ready(leaving)
+        others = [instance(shop, stays)] if stays is not None else []
+        for other in others:
+            await stack.enter_async_context(serving(other))
+        async with serving(stopping := instance(shop, stops)):
+            for each in (*others, stopping):
+                await ready(each)
             await shop.send(*orders(0, 600))
             await shop.took_effect(200)
             await shop.send(*orders(600, 900))

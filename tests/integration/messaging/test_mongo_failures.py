@@ -22,6 +22,7 @@ from libs.messaging.work import Work
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
 from tests.harness import Raw
+from tests.integration.messaging.plumbing import Pipe
 
 
 def can_fail(url: str) -> bool:
@@ -86,6 +87,12 @@ class Bench:
         assert (counter["count"] if counter else 0) == len(found)
         return sorted(found)
 
+    async def close(self) -> None:
+        await self.client.drop_database(self.database.name)
+        closed: Any = self.client.close()
+        if hasattr(closed, "__await__"):
+            await closed
+
     @property
     def answered(self) -> list[str]:
         headers = (dict(record.headers) for record in self.published if record.topic == "erp.order-status.v1")
@@ -110,10 +117,7 @@ async def bench(failing: str, mongo_driver: Literal["motor", "pymongo"], namespa
     await bench.database.create_collection("effects")
     await bench.database.create_collection("counters")
     yield bench
-    await bench.client.drop_database(bench.database.name)
-    closed: Any = bench.client.close()
-    if hasattr(closed, "__await__"):
-        await closed
+    await bench.close()
 
 
 def orders(*ids: str, reason: str = "") -> list[Raw]:
@@ -213,6 +217,41 @@ async def test_instances_with_overlapping_batches_apply_each_once(bench: Bench) 
 
     assert await bench.effects() == ids
     assert sorted(set(bench.answered)) == ids
+
+
+async def test_after_a_broken_connection_it_does_not_stand_in_its_own_way(
+    failing: str, mongo_driver: Literal["motor", "pymongo"], namespace: str
+) -> None:
+    """The server knows nothing of the break and would keep the open transaction, and its locks, for a minute."""
+    pipe = Pipe(failing.removeprefix("mongodb://").partition("/")[0])
+    bench = Bench(f"mongodb://{pipe.address}/?directConnection=true", mongo_driver, namespace)
+    cuts = 0
+
+    async def cut(run: Sequence[Incoming[Any]], work: Work) -> None:
+        nonlocal cuts
+        await bench.handle(run, work)
+        if cuts < 1:
+            cuts += 1
+            await pipe.cut()
+            asyncio.get_running_loop().call_later(8.0, lambda: mending.append(asyncio.ensure_future(pipe.mend())))
+
+    mending: list[asyncio.Future[None]] = []
+    async with pipe:
+        await bench.store.prepare()
+        processor = Processor(
+            "test",
+            Subscription(topics.ERP_ORDERS, {erp.OrderCancelled: cut}),
+            bench.store,
+            bench,
+            Tracer(),
+            Metrics("test"),
+        )
+        async with asyncio.timeout(30):
+            await processor.handle(orders("a", "b"))
+            effects = await bench.effects()
+        await bench.close()
+
+    assert (cuts, effects, bench.answered) == (1, ["a", "b"], ["a", "b"])
 
 
 class TestAway:

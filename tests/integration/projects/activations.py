@@ -109,6 +109,14 @@ class Activation:
     async def deliver(self, record: Record) -> None:
         await self.stage.deliver(record)
 
+    async def run_in_batches(self, *, until: type[Message] | None = None) -> None:
+        """Deliver topic by topic, all that waits on one at once, as in a busy factory; stop when a class is there."""
+        stage = self.stage
+        while stage.wire:
+            if until is not None and any(isinstance(said_of(record).message, until) for record in stage.wire):
+                return
+            await stage.deliver(*batch(stage))
+
     async def silence(self) -> None:
         """Nobody answers until the saga's deadline has passed."""
         deadline = (await self.saga())["deadline"]
@@ -160,8 +168,9 @@ class Activation:
 
     @property
     def answers(self) -> list[str]:
-        """What the ERP was told."""
-        return [type(each.message).__name__ for each in self.said if isinstance(each.message, erp.OrderAnswer)]
+        """What the ERP was told; the same id twice is one message."""
+        told = {each.envelope.id: each.message for each in self.said if isinstance(each.message, erp.OrderAnswer)}
+        return [type(message).__name__ for message in told.values()]
 
     async def project(self) -> dict[str, Any]:
         found: dict[str, Any] = await self.stage.database("projects")["projects"].find_one({"_id": self.project_id})
@@ -251,7 +260,19 @@ class Activation:
 
 def under_a_new_id(record: Record) -> Record:
     """The same message again, but nobody can tell by its id."""
-    said = said_of(record)
+    return said_again(said_of(record))
+
+
+def said_again(said: Said) -> Record:
+    """Under a new id."""
     envelope = said.envelope
     cause = Cause(envelope.site, envelope.correlation_id, envelope.causation_id, envelope.traceparent)
     return encode(said.message, cause, envelope.source, sequence=envelope.sequence)
+
+
+def batch(stage: Stage) -> list[Record]:
+    """Take all that waits on the topic of the first record."""
+    topic = stage.wire[0].topic
+    found = [record for record in stage.wire if record.topic == topic]
+    stage.wire = [record for record in stage.wire if record.topic != topic]
+    return found

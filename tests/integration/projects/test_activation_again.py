@@ -10,7 +10,15 @@ from libs.contracts.projects import ProjectState
 from libs.messaging.records import Record
 from services.projects.saga import ACTIVATION
 from tests.harness import said_of
-from tests.integration.projects.activations import COMMANDS, STEPS, UNDONE, UNDOS, Activation, under_a_new_id
+from tests.integration.projects.activations import (
+    COMMANDS,
+    STEPS,
+    UNDONE,
+    UNDOS,
+    Activation,
+    said_again,
+    under_a_new_id,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -150,24 +158,24 @@ class TestOldActivations:
     async def test_nothing_of_them_touches_the_next(self, order: Activation, step: str) -> None:
         """All that was ever said in the first activation comes again during the second, and after it."""
         order.ordered()
-        await order.given_up(step)
-        first: list[Record] = []
-        while order.stage.wire:
-            first.append(order.stage.wire.pop(0))
-            await order.deliver(first[-1])
+        await order.lost(ACTIVATION.by_name[step].success)
+        for _ in range(ACTIVATION.by_name[step].tries - 1):
+            await order.run()
+            await order.silence()
+        await order.run()
         await order.is_planned(step, "TIMED_OUT")
-        about_it = [record for record in first if getattr(said_of(record).message, "activation_id", None)]
-        assert len(about_it) >= 3
+        first = [said for said in order.said if hasattr(said.message, "activation_id")]
+        assert {COMMANDS[step], UNDOS[step], ACTIVATION.by_name[step].success} <= {type(said.message) for said in first}
         order.activated_by_an_operator()
-        for cls in (COMMANDS["freeze"], COMMANDS["admit"], COMMANDS["generate"], COMMANDS["release"]):
-            command = await order.next(cls)
-            for record in about_it:
-                await order.deliver(under_a_new_id(record))
+        for name in ("freeze", "admit", "generate", "release"):
+            command = await order.next(COMMANDS[name])
+            for said in first:
+                await order.deliver(said_again(said))
             await order.deliver(command)
         await order.run()
         await order.is_active()
-        for record in about_it:
-            await order.deliver(under_a_new_id(record))
+        for said in first:
+            await order.deliver(said_again(said))
         await order.run()
         await order.is_active()
 
@@ -183,7 +191,7 @@ class TestInBatches:
         revised.ordered()
         stage = good.stage
         stage.wire += [record for record in stage.wire if twice.order_id in (record.key or b"").decode()]
-        await self._run(good)
+        await good.run_in_batches()
         await good.is_active()
         await unknown.is_planned("resolve", "UNKNOWN_PRODUCT")
         await cancelled.is_cancelled()
@@ -196,29 +204,11 @@ class TestInBatches:
         stays, goes = orders = [new_order(), new_order()]
         for order in orders:
             order.ordered()
-        await self._run(stays, until=COMMANDS[step])
+        await stays.run_in_batches(until=COMMANDS[step])
         goes.cancelled()
-        await self._run(stays)
+        await stays.run_in_batches()
         await stays.is_active()
         if step == "release":
             assert (await goes.project())["state"] == ProjectState.CANCELLED
         else:
             await goes.is_cancelled()
-
-    async def _run(self, order: Activation, until: type[Message] | None = None) -> None:
-        """Deliver topic by topic, all that waits on one at once."""
-        stage = order.stage
-        while stage.wire:
-            topic = stage.wire[0].topic
-            if until is not None and any(isinstance(said_of(record).message, until) for record in stage.wire):
-                return
-            batch = [record for record in stage.wire if record.topic == topic]
-            stage.wire = [record for record in stage.wire if record.topic != topic]
-            for service, kernel in stage.services.values():
-                if any(subscription.topic.name == topic for subscription in service.subscriptions):
-                    before = len(kernel.published)
-                    await kernel.give_records(topic, batch)
-                    assert kernel.dead == []
-                    new = kernel.published[before:]
-                    stage.wire += new
-                    stage.said += [said_of(record) for record in new]

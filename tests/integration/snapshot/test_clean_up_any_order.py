@@ -84,7 +84,7 @@ class Model:
 
 
 @given(steps=st.lists(STEPS, min_size=4, max_size=14))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_nothing_that_is_referred_to_is_ever_removed(shelf: Shelf, steps: Sequence[object]) -> None:
     for collection in ("snapshots", "activations"):
         await shelf.database[collection].delete_many({})

@@ -12,12 +12,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from libs.contracts.base import Message
 from libs.contracts.catalog import PublishRecipe, RetireRecipe
 from libs.contracts.erp import OrderRequested
-from libs.contracts.projects import ProjectState
+from libs.contracts.projects import (
+    ActivateProject,
+    CancelProject,
+    ChangeProject,
+    PauseProject,
+    ProjectState,
+    RebaseProject,
+    ResumeProject,
+    UnstickActivation,
+)
 from libs.kernel.ids import project_id_of
 from libs.messaging.records import Incoming
-from tests.unit.gateway.world import Answer, World, project, recipe, refusal, rejection, retired, unpublished
+from tests.unit.gateway.world import (
+    Answer,
+    World,
+    moved,
+    project,
+    rebased,
+    recipe,
+    refusal,
+    rejection,
+    retired,
+    unpublished,
+)
 
 WORLD = World()
 DOCUMENT: dict[str, Any] = WORLD.app.openapi()
@@ -143,6 +164,17 @@ def requests(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
     }
 
 
+STEERED: dict[type[Message], list[Answer]] = {
+    ActivateProject: [(project(state=ProjectState.ACTIVE, previous=ProjectState.ACTIVATING), 3)],
+    PauseProject: [(project(state=ProjectState.PAUSED, previous=ProjectState.ACTIVE), 3)],
+    ResumeProject: [(project(state=ProjectState.ACTIVE, previous=ProjectState.PAUSED), 3)],
+    CancelProject: [(project(state=ProjectState.CANCELLED, previous=ProjectState.PLANNING), 3)],
+    ChangeProject: [(project(previous=ProjectState.PLANNING, cause="changed"), 3)],
+    RebaseProject: [(rebased(), 3), (project(previous=ProjectState.PLANNING, cause="rebased"), 3)],
+    UnstickActivation: [(moved(status="COMPENSATING"), 3)],
+}
+
+
 def _moody(mood: int) -> Any:
     """Other services that publish, reject, or keep silent."""
 
@@ -157,8 +189,7 @@ def _moody(mood: int) -> Any:
             order_id = command.data.order_id
             changed = project(order_id, site=command.site)
             return [(changed, 2) if mood == 1 else (rejection("STALE_REVISION", order_id), None)]
-        active = project(state=ProjectState.ACTIVE, previous=ProjectState.ACTIVATING)
-        return [(active, 3) if mood == 1 else (refusal(PROJECT), None)]
+        return STEERED.get(type(command.data), []) if mood == 1 else [(refusal(PROJECT), None)]
 
     return answer
 
@@ -188,5 +219,5 @@ def test_only_what_is_documented_is_answered(operation: Operation, data: st.Data
     assert str(answer.status_code) in responses, f"{answer.status_code}: {answer.text[:500]}"
     media_type = answer.headers["content-type"]
     validator(responses[str(answer.status_code)]["content"][media_type]["schema"]).validate(answer.json())
-    if operation.method == "post" and answer.status_code < 400:
+    if operation.method in {"post", "patch"} and answer.status_code < 400:
         assert answer.headers["location"].startswith("/api/v1/")

@@ -177,6 +177,29 @@ class TestOutcomes:
         assert failed is not None
         assert failed.errors == errors
 
+    @pytest.mark.parametrize(
+        ("previous", "state", "cause", "expected"),
+        [
+            (ProjectState.ACTIVATING, ProjectState.ACTIVE, "activated", Result.ACTIVATED),
+            (ProjectState.ACTIVATING, ProjectState.PLANNING, "activation failed", Result.FAILED),
+            (ProjectState.ACTIVE, ProjectState.PAUSED, "paused", Result.PAUSED),
+            (ProjectState.PAUSED, ProjectState.ACTIVE, "resumed", Result.RESUMED),
+            (ProjectState.PAUSED, ProjectState.PAUSED, "changed", Result.CHANGED),
+            (ProjectState.ACTIVE, ProjectState.ACTIVE, "changed", Result.CHANGED),
+            (ProjectState.ACTIVE, ProjectState.ACTIVE, "rebased", Result.REBASED),
+            (ProjectState.PLANNING, ProjectState.CANCELLED, "cancelled: changed", Result.CANCELLED),
+            (ProjectState.ACTIVATING, ProjectState.CANCELLED, "cancelled: ", Result.CANCELLED),
+            (ProjectState.ACTIVATING, ProjectState.ACTIVATING, "undo of admit is stuck", None),
+        ],
+    )
+    async def test_a_change_says_what_was_done(
+        self, world: World, previous: ProjectState, state: ProjectState, cause: str, expected: Result | None
+    ) -> None:
+        await world.hear(project(state=state, previous=previous, cause=cause), cause=self.ours)
+
+        done = [each for each in Result if each is not Result.TAKEN and await result(world, "cmd-1", each)]
+        assert done == ([] if expected is None else [expected])
+
     async def test_refusals_tell_all_errors(self, world: World) -> None:
         events: list[OrderRejected | CommandRefused | PublicationRejected] = [
             rejection("STALE_REVISION"),

@@ -1,24 +1,34 @@
 """Orders, activation and numbers over HTTP."""
 
+import asyncio
+import time
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from libs.contracts.base import jsonable
 from libs.contracts.erp import OrderRequested
-from libs.contracts.projects import ActivateProject, ProjectState
+from libs.contracts.projects import ActivateProject, ProjectChanged, ProjectState
 from libs.kernel.ids import project_id_of
 from services.gateway.api.examples import ORDER
 from tests.unit.gateway.world import NOON, World, progress, project, refusal, rejection
 
 WAIT = {"Prefer": "wait=5"}
+NO_TIME = {"Prefer": "wait=0"}
 PO_1 = project_id_of("main", "PO-1")
 
 
 def codes(answer: httpx.Response) -> list[str]:
     assert answer.headers["content-type"] == "application/problem+json"
     return [error["code"] for error in answer.json()["errors"]]
+
+
+def as_asked(**fields: Any) -> ProjectChanged:
+    """The project that the order makes."""
+    content = {name: ORDER[name] for name in ("lines", "priority", "deadline", "customer_ref")}
+    return ProjectChanged.model_validate(jsonable(project()) | content | fields)
 
 
 def order(**fields: Any) -> dict[str, Any]:
@@ -70,6 +80,64 @@ class TestOrder:
             answer = await client.post("/projects", json=order(revision=2), headers=WAIT)
 
         assert (answer.status_code, answer.json()["revision"]) == (200, 2)
+
+    async def test_the_same_order_again_is_answered_although_projects_keeps_silent(self, world: World) -> None:
+        await world.hear(as_asked(), sequence=1)
+        async with world.client() as client:
+            began = time.perf_counter()
+            answer = await client.post("/projects", json=order(), headers={"Prefer": "wait=30"})
+
+            assert time.perf_counter() - began < 15
+            assert (answer.status_code, answer.headers["location"]) == (200, f"/api/v1/projects/{PO_1}")
+            assert answer.json() == (await client.get(f"/projects/{PO_1}")).json()
+        assert len(world.sent) == 1
+
+    async def test_it_is_the_same_also_after_an_operator_has_changed_the_project(self, world: World) -> None:
+        changed = {"previous": ProjectState.ACTIVE, "state": ProjectState.ACTIVE, "cause": "changed"}
+        await world.hear(as_asked(), sequence=1)
+        await world.hear(as_asked(priority="LOW", **changed), sequence=2)
+        async with world.client(NO_TIME) as client:
+            assert (await client.post("/projects", json=order())).status_code == 200
+            assert (await client.post("/projects", json=order(priority="LOW"))).status_code == 202
+
+    async def test_it_may_become_known_while_we_wait(self, world: World) -> None:
+        async def later() -> None:
+            await world.something_sent.wait()
+            await world.hear(as_asked(), sequence=1)
+
+        async with world.client() as client, asyncio.TaskGroup() as group:
+            group.create_task(later())
+            answer = await client.post("/projects", json=order(), headers={"Prefer": "wait=30"})
+
+        assert answer.status_code == 200
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"revision": 2},
+            {"priority": "LOW"},
+            {"deadline": None},
+            {"customer_ref": None},
+            {"lines": [{"line_id": "10", "product_code": "CITY-BIKE", "quantity": 26}]},
+        ],
+    )
+    async def test_another_one_is_waited_for(self, world: World, other: dict[str, Any]) -> None:
+        await world.hear(as_asked(), sequence=1)
+        async with world.client(NO_TIME) as client:
+            assert (await client.post("/projects", json=order(**other))).status_code == 202
+
+    async def test_a_rejection_counts_more_than_what_looks_the_same(self, world: World) -> None:
+        await world.hear(as_asked(), sequence=1)
+        world.answer = lambda command: [(rejection("REVISION_CONFLICT"), None)]
+        async with world.client(WAIT) as client:
+            assert (await client.post("/projects", json=order(auto_activate=False))).status_code == 409
+
+    async def test_times_are_compared_as_they_are_on_the_wire(self, world: World) -> None:
+        await world.hear(as_asked(deadline="2027-03-01T12:00:00.123Z"), sequence=1)
+        async with world.client(NO_TIME) as client:
+            answer = await client.post("/projects", json=order(deadline="2027-03-01T13:00:00.123456+01:00"))
+
+        assert answer.status_code == 200
 
     @pytest.mark.parametrize(
         ("code", "status"), [("REVISION_CONFLICT", 409), ("STALE_REVISION", 409), ("NOT_CHANGEABLE", 422)]

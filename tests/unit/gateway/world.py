@@ -12,24 +12,29 @@ from libs.contracts.base import Message, Priority, Problem, all_messages
 from libs.contracts.catalog import PublicationRejected, RecipePublished, RecipeRetired
 from libs.contracts.envelope import read
 from libs.contracts.erp import LineProgress
+from libs.contracts.execution import RebasedRecipe, StagingProgressed, TasksStaged
 from libs.contracts.projects import (
+    ActivationMoved,
     CommandRefused,
     OrderRejected,
     ProjectChanged,
     ProjectLine,
     ProjectProgressed,
+    ProjectRebased,
     ProjectState,
 )
-from libs.contracts.topics import CATALOG_EVENTS
+from libs.contracts.task_generation import GenerationPlanned
+from libs.contracts.topics import CATALOG_EVENTS, PROJECTS_EVENTS, Topic
 from libs.kernel.ids import project_id_of
 from libs.messaging.memory import MemoryStore, MemoryTransaction
 from libs.messaging.records import Cause, Incoming, RawRecord, Record, encode
+from libs.messaging.routes import Handler
 from libs.messaging.work import Work
 from libs.observability.health import Health
 from libs.observability.http import routes
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
-from services.gateway.adapters.memory import MemoryCatalog, MemoryKeys, MemoryOutcomes, MemoryProjects
+from services.gateway.adapters.memory import MemoryCatalog, MemoryKeys, MemoryOutcomes, MemoryProjects, MemoryStaged
 from services.gateway.api.app import make_app
 from services.gateway.commands import Commands
 from services.gateway.handlers import Projections
@@ -52,21 +57,22 @@ class World:
 
     def __init__(self) -> None:
         self.catalog, self.projects = MemoryCatalog(), MemoryProjects()
+        self.staged = MemoryStaged()
         self.outcomes, self.keys = MemoryOutcomes(), MemoryKeys()
-        self.projections = Projections(self.catalog, self.projects, self.outcomes)
+        self.projections = Projections(self.catalog, self.projects, self.staged, self.outcomes)
         self.metrics = Metrics("gateway")
         self.sent: list[Incoming[Any]] = []
         self.something_sent = asyncio.Event()
         self.answer: Callable[[Incoming[Any]], Iterable[Answer]] = lambda command: ()
         self.publisher: Any = self
-        self.app = make_app(routes(Health(), self.metrics), self.catalog, self.projects, self._commands())
+        self.app = make_app(routes(Health(), self.metrics), self.catalog, self.projects, self.staged, self._commands())
 
     def _commands(self) -> Commands:
         return Commands(self, self.keys, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
 
     def forget(self) -> None:
         """As new; an application takes long to make."""
-        for store in (self.catalog, self.projects, self.outcomes, self.keys):
+        for store in (self.catalog, self.projects, self.staged, self.outcomes, self.keys):
             for kept in vars(store).values():
                 kept.clear()
         self.sent.clear()
@@ -92,8 +98,11 @@ class World:
 
     async def take(self, run: Sequence[Incoming[Any]]) -> None:
         work = Work(MemoryTransaction(MemoryStore()), "/gateway", NOON)
-        on_catalog = run[0].data.TOPIC is CATALOG_EVENTS
-        await (self.projections.on_catalog if on_catalog else self.projections.on_projects)(run, work)
+        handlers: dict[Topic, Handler] = {
+            CATALOG_EVENTS: self.projections.on_catalog,
+            PROJECTS_EVENTS: self.projections.on_projects,
+        }
+        await handlers.get(run[0].data.TOPIC, self.projections.on_batches)(run, work)
         assert not work.outgoing
 
     @asynccontextmanager
@@ -134,6 +143,8 @@ def project(
     at: datetime = NOON,
     errors: tuple[Problem, ...] = (),
     revision: int = 1,
+    cause: str = "ordered",
+    priority: Priority = Priority.HIGH,
 ) -> ProjectChanged:
     return ProjectChanged(
         project_id=project_id_of(site, order_id),
@@ -141,9 +152,9 @@ def project(
         revision=revision,
         previous=previous,
         state=state,
-        cause="ordered",
+        cause=cause,
         at=at,
-        priority=Priority.HIGH,
+        priority=priority,
         lines=(ProjectLine(line_id="10", product_code="CITY-BIKE", quantity=25),),
         errors=errors,
     )
@@ -161,12 +172,63 @@ def progress(produced: int, order_id: str = "PO-1", *, site: str = "main") -> Pr
     return ProjectProgressed(project_id=project_id_of(site, order_id), order_id=order_id, at=NOON, lines=(line,))
 
 
+def moved(
+    number: int = 1, step: str = "resolve", status: str = "RUNNING", *, at: datetime = NOON, order_id: str = "PO-1"
+) -> ActivationMoved:
+    project_id = project_id_of("main", order_id)
+    return ActivationMoved(
+        project_id=project_id,
+        activation_id=f"{project_id}:{number}",
+        status=status,
+        step=step,
+        since=at,
+        attempt=1,
+        next_try_at=at,
+    )
+
+
+def rebased(reason: str = "recall", *, at: datetime = NOON, recipes: int = 1) -> ProjectRebased:
+    changes = tuple(
+        RebasedRecipe(
+            line_id="10",
+            recipe_code=f"FRAME-{n}",
+            from_execution=3,
+            previous_snapshot_id="a",
+            snapshot_id="b",
+            executions_replaced=2,
+        )
+        for n in range(recipes)
+    )
+    return ProjectRebased(
+        project_id=project_id_of("main", "PO-1"), order_id="PO-1", at=at, by="m.keller", reason=reason, changes=changes
+    )
+
+
+def generated(batches: int, number: int = 1, generation_id: str = "g") -> GenerationPlanned:
+    project_id = project_id_of("main", "PO-1")
+    return GenerationPlanned(
+        activation_id=f"{project_id}:{number}", project_id=project_id, generation_id=generation_id, batches=batches
+    )
+
+
+def storing(staged: int, planned: int, number: int = 1) -> StagingProgressed:
+    project_id = project_id_of("main", "PO-1")
+    return StagingProgressed(
+        activation_id=f"{project_id}:{number}", project_id=project_id, batches_staged=staged, batches_planned=planned
+    )
+
+
+def stored(number: int = 1) -> TasksStaged:
+    project_id = project_id_of("main", "PO-1")
+    return TasksStaged(activation_id=f"{project_id}:{number}", project_id=project_id, generation_id="g")
+
+
 def rejection(code: str, order_id: str = "PO-1") -> OrderRejected:
     return OrderRejected(order_id=order_id, revision=1, at=NOON, errors=(problem(code),))
 
 
-def refusal(project_id: str) -> CommandRefused:
-    return CommandRefused(project_id=project_id, command="activate", at=NOON, errors=(problem("NOT_ALLOWED"),))
+def refusal(project_id: str, code: str = "NOT_ALLOWED") -> CommandRefused:
+    return CommandRefused(project_id=project_id, command="activate", at=NOON, errors=(problem(code),))
 
 
 def unpublished(code: str = "FRAME") -> PublicationRejected:

@@ -80,6 +80,8 @@ SAID: dict[type[Message], dict[str, Any]] = {
     snapshot.SnapshotsFrozen: {"snapshots": SNAPSHOTS},
     snapshot.SnapshotsRejected: {"errors": (PROBLEM,)},
     execution.WorkOrderRefused: {"errors": (PROBLEM,)},
+    execution.WorkOrderRebased: {"changes": ()},
+    execution.WorkOrderRebaseRefused: {"errors": (PROBLEM,)},
     execution.TasksStaged: {"generation_id": IDS["activation_id"]},
     task_generation.TaskGenerationFailed: {"errors": (PROBLEM,)},
 }

@@ -108,7 +108,7 @@ CAKE = Definition(
             waiting="SERVING",
             command=lambda context: Serve(cake=context["cake"]),
             success=Served,
-            seconds=20,
+            seconds=20.0,
         ),
     ),
 )

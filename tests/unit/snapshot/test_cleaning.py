@@ -50,7 +50,7 @@ def test_a_clock_a_day_off_does_not_reach_what_is_noted_today(now: datetime, off
     assert day_of(now) >= first_recent_day(now + off, keep_days)
 
 
-@pytest.mark.parametrize(("name", "least"), [("keep_unreferenced_days", 1), ("keep_days", 8)])
+@pytest.mark.parametrize(("name", "least"), [("keep_unreferenced_days", 1), ("keep_days", 31)])
 def test_too_short_a_time_is_refused_at_start(name: str, least: int) -> None:
     assert getattr(SnapshotSettings.model_validate({name: least}), name) == least
     with pytest.raises(ValidationError, match="greater than or equal"):

@@ -56,6 +56,13 @@ def test_the_same_generation_again_says_the_same_again() -> None:
     assert newer is None
 
 
+def test_only_a_known_plan_is_asked_for_again() -> None:
+    _, new = when(None, command())
+    known = (None, False), (new, False), (new, True)
+    outcomes = [generate(plan, command(), cancelled=cancelled, most_batches=10) for plan, cancelled in known]
+    assert [outcome.again for outcome in outcomes] == [False, True, False]
+
+
 def test_the_first_plan_counts_even_if_other_ranges_are_named_later() -> None:
     said, new = when(None, command())
     assert when(new, command(last=9999))[0] == said

@@ -41,7 +41,8 @@ class MongoProjects:
             ]
         newest_first = [(_CREATED, -1), (_PROJECT, -1)]
         with in_our_words():
-            return [_view(each) for each in await self._views.find(query).sort(newest_first).limit(limit).to_list(None)]
+            found = self._views.find(query, {"rebases": 0}).sort(newest_first).limit(limit)
+            return [_view(each) for each in await found.to_list(None)]
 
     async def get(self, site: str, project_id: str) -> ProjectView | None:
         with in_our_words():
