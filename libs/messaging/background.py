@@ -1,6 +1,7 @@
 """What runs beside the consumers: the relay, and ticks for work that time asks for."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -18,6 +19,9 @@ from libs.observability.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
+SHORTEST_LEASE = 3.0
+"""Seconds that a leader's lease holds at least: so long nobody ticks when it dies."""
+
 RELAY_SECONDS = 1.0
 RELAY_LEASE_SECONDS = 10.0
 LEFT_BEHIND_SECONDS = 3.0
@@ -29,17 +33,17 @@ class Background:
 
     def __init__(self, name: str, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
         self.name = name
-        self._seconds = seconds
-        self._step = step
+        self.seconds = seconds
+        self.step = step
 
     async def run(self) -> None:
         while True:
             await self.once()
-            await asyncio.sleep(self._seconds)
+            await asyncio.sleep(self.seconds)
 
     async def once(self) -> None:
         try:
-            await self._step()
+            await self.step()
         except Transient as error:
             log.warning("background_waits", name=self.name, error=str(error))
         except Exception:
@@ -80,3 +84,20 @@ def ticking(service: str, tick: Tick, store: Store, publisher: Publisher, clock:
             await outbox.drain(lane)  # With what a crash may have left there, which is older.
 
     return Background(lane, tick.seconds, step)
+
+
+def led(background: Background, store: Store, holder: str) -> Background:
+    """The same, by one leader among the instances; when it dies, another takes over once its lease has run out."""
+    lease = max(SHORTEST_LEASE, 3 * background.seconds)
+    renewed = -lease
+
+    async def step() -> None:
+        nonlocal renewed
+        now = time.monotonic()
+        if now - renewed > lease / 2:
+            if not await store.claim(background.name, holder, lease):
+                return
+            renewed = now
+        await background.step()
+
+    return Background(background.name, background.seconds, step)

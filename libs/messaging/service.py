@@ -14,8 +14,9 @@ from starlette.types import ASGIApp
 from libs.contracts.asyncapi import asyncapi_document
 from libs.contracts.topics import Topic, fixed_topics
 from libs.kernel.errors import Transient
+from libs.kernel.ids import new_id
 from libs.kernel.settings import Settings
-from libs.messaging.background import Background, relay, ticking
+from libs.messaging.background import Background, led, relay, ticking
 from libs.messaging.broker import Consumer, make_broker, start_consuming
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
@@ -129,9 +130,14 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
             return
         await starting
         log.info("started", topics=[consumer.topic for consumer in consumers])
+        # A process that comes back under its name is its own successor.
+        holder = settings.instance or new_id()
         background = [
             relay(backends.store, backends.publisher, backends.metrics),
-            *(ticking(service.name, tick, backends.store, backends.publisher) for tick in service.ticks),
+            *(
+                led(ticking(service.name, tick, backends.store, backends.publisher), backends.store, holder)
+                for tick in service.ticks
+            ),
             Background("lag", 5.0, lambda: _report_lag(backends.metrics, consumers)),
         ]
         tasks = [asyncio.create_task(each.run(), name=each.name) for each in background]
