@@ -27,6 +27,7 @@ INTERRUPTED = 130  # as shells say it
 # Commands that live elsewhere, imported when they are used: `factory status` should not wait for a Kafka client.
 ELSEWHERE = {
     "demo": "libs.devkit.demo:demo",
+    "dlq": "libs.devkit.dead_letters:app",
     "simulate": "libs.devkit.simulators.commands:app",
 }
 

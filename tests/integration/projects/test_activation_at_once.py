@@ -67,8 +67,9 @@ async def test_one_command_under_two_ids(order: Activation, step: str) -> None:
     await order.is_active()
 
 
-@pytest.mark.parametrize("step", UNDOS)
+@pytest.mark.parametrize("step", ["freeze", "admit"])
 async def test_a_command_and_its_undo(order: Activation, step: str) -> None:
+    """Both are about one document. Those of task generation are kept apart by their key, the project, alone."""
     order.ordered()
     command = await order.next(COMMANDS[step])
     await order.silence()
