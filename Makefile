@@ -12,8 +12,8 @@ REDIS ?= embedded
 export KAFKA MONGODB REDIS
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt
-# Two at a time, each with backends of its own: most tests wait more than they work.
-PARALLEL ?= -n 2 --dist loadfile
+# PARALLEL='-n 2 --dist loadfile' runs two test files at a time, each with backends of its own.
+PARALLEL ?=
 
 TO_RUN := $(VENV)/.installed-to-run
 TO_TEST := $(VENV)/.installed-to-test
