@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from libs.devkit.backends import apache, probes
 from libs.devkit.backends.base import Backend, BackendError
-from libs.devkit.backends.embedded import REPLICA_SET, make_replica_set
+from libs.devkit.backends.embedded import REPLICA_SET, SHORT_TRANSACTIONS, make_replica_set
 from libs.devkit.processes import free_port, wait_until
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ def images() -> dict[str, Image]:
             "mongo:7",
             address=lambda port: f"mongodb://127.0.0.1:{port}/?replicaSet={REPLICA_SET}",
             answer=_mongodb_answer,
-            command=lambda port: ["mongod", "--port", str(port), "--bind_ip_all", "--replSet", REPLICA_SET],
+            command=lambda port: [
+                *("mongod", "--port", str(port), "--bind_ip_all"),
+                *("--replSet", REPLICA_SET, *SHORT_TRANSACTIONS),
+            ],
         ),
         "redis": Image(
             "valkey/valkey:8",

@@ -13,6 +13,8 @@ from libs.devkit.backends import probes
 from libs.devkit.backends.base import BackendError, Server
 
 REPLICA_SET = "rs0"
+SHORT_TRANSACTIONS = ("--setParameter", "transactionLifetimeLimitSeconds=20")
+"""What a killed process had open blocks whoever follows it until the server gives it up, by default after a minute."""
 _NOT_YET_INITIALIZED = 94
 
 
@@ -110,7 +112,7 @@ class Mongod(Server):
         tests = ["--setParameter", "enableTestCommands=1"] if self._test_commands else []
         return [
             *(self._program.path, "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"),
-            *("--dbpath", str(self.data), "--replSet", REPLICA_SET),
+            *("--dbpath", str(self.data), "--replSet", REPLICA_SET, *SHORT_TRANSACTIONS),
             # zlib is left out: 6.0.5 has the flaw CVE-2025-14847 in it.
             *("--networkMessageCompressors", "snappy,zstd"),
             *("--wiredTigerCacheSizeGB", "0.5"),
