@@ -23,7 +23,7 @@ from services.task_generation.app import build
 from services.task_generation.settings import TaskGenerationSettings
 from tests.harness import Kernel, handling
 
-KEEP = timedelta(days=9)
+KEEP = timedelta(days=40)
 SOON = timedelta(minutes=1)
 
 
