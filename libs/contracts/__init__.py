@@ -3,6 +3,28 @@
 Importing this package registers all of them; `libs.contracts.base.all_messages()` lists them.
 """
 
-from libs.contracts import catalog, devices, erp, execution, projects, snapshot, task_generation
+from libs.contracts import (
+    by_hand,
+    catalog,
+    devices,
+    erp,
+    execution,
+    floor,
+    projects,
+    reservations,
+    snapshot,
+    task_generation,
+)
 
-__all__ = ["catalog", "devices", "erp", "execution", "projects", "snapshot", "task_generation"]
+__all__ = [
+    "by_hand",
+    "catalog",
+    "devices",
+    "erp",
+    "execution",
+    "floor",
+    "projects",
+    "reservations",
+    "snapshot",
+    "task_generation",
+]

@@ -3,7 +3,8 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from libs.contracts import topics
 from libs.contracts.base import Code, Data, Message, Positive, Problem, message
@@ -18,6 +19,25 @@ class OnExhausted(StrEnum):
     FAIL = "FAIL"
 
 
+class Requirement(Data):
+    """A property that a device must have for a step, e.g. `{"property": "laser.power", "at_least": 4, "unit": "kW"}`.
+
+    Exactly one of `at_least`, `at_most` and `equals` is given. Units are compared as they are written, not converted.
+    """
+
+    property: Code
+    at_least: float | None = Field(None, allow_inf_nan=False)
+    at_most: float | None = Field(None, allow_inf_nan=False)
+    equals: str | bool | float | None = None
+    unit: str | None = Field(None, min_length=1, max_length=20)
+
+    @model_validator(mode="after")
+    def _one_comparison(self) -> "Requirement":
+        if sum(each is not None for each in (self.at_least, self.at_most, self.equals)) != 1:
+            raise PydanticCustomError("one_comparison", "exactly one of at_least, at_most and equals is needed")
+        return self
+
+
 class Step(Data):
     """One step of a recipe; `depends_on` absent means the step before, an empty list that it may start at once."""
 
@@ -29,6 +49,16 @@ class Step(Data):
     parameters: dict[str, Any] = {}
     max_attempts: int = Field(3, strict=True, ge=1, le=1000)
     on_exhausted: OnExhausted = OnExhausted.HOLD
+    alternatives: tuple[Code, ...] | None = Field(
+        None, max_length=20, description="other device types that can do it, the preferred one first"
+    )
+    requires: tuple[Requirement, ...] | None = Field(
+        None, max_length=20, description="properties that a device must have, all of them"
+    )
+    device_group: Code | None = Field(None, description="only devices of this group")
+    pieces: int | None = Field(
+        None, strict=True, ge=1, le=1_000_000, description="pieces that the step makes; absent: 1"
+    )
 
 
 class ProductRecipe(Data):

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from libs.contracts import topics
-from libs.contracts.base import Code, Data, Message, Positive, Priority, Time, message
+from libs.contracts.base import Code, Count, Data, Message, Positive, Priority, Time, message
 
 TaskId = str
 """`project/line/recipe/execution/step`; opaque to a gateway, which only echoes it."""
@@ -26,6 +26,17 @@ class Outcome(StrEnum):
     REWORK = "REWORK"
 
 
+class Quantity(Data):
+    """A number with its unit, e.g. 6 kW."""
+
+    value: float = Field(allow_inf_nan=False)
+    unit: str = Field(min_length=1, max_length=20)
+
+
+PropertyValue = bool | float | str | Quantity
+"""What a device says of one of its properties."""
+
+
 @message("device.online.v1", topics.DEVICES_STATUS, key="device_id")
 class DeviceOnline(Message):
     """A device is there and takes tasks; sent again after every reconnect."""
@@ -34,6 +45,12 @@ class DeviceOnline(Message):
     device_type: Code
     slots: int = Field(1, strict=True, ge=1, le=10_000, description="tasks that it works on at once")
     name: str | None = Field(None, max_length=200)
+    groups: tuple[Code, ...] | None = Field(None, max_length=100, description="device groups that it belongs to")
+    properties: dict[Code, PropertyValue] | None = Field(
+        None,
+        max_length=200,
+        description='what it can do, e.g. {"laser.power": {"value": 6, "unit": "kW"}, "material": "steel"}',
+    )
 
 
 class HeldLease(Data):
@@ -77,6 +94,7 @@ class TaskAssigned(Message):
     expected_seconds: float
     attempt: Positive
     priority: Priority
+    pieces: Positive | None = Field(None, description="pieces still to be made, where a step makes several")
 
     @property
     def topic(self) -> str:
@@ -122,6 +140,10 @@ class TaskCompleted(Report):
     started_at: Time | None = None
     measurements: dict[str, Any] | None = None
     reason: str | None = Field(None, max_length=1000)
+    pieces_good: Count | None = Field(
+        None, description="good pieces so far under this fence; with fewer than were asked for, the task goes on"
+    )
+    pieces_scrapped: Count | None = Field(None, description="scrapped pieces so far under this fence")
 
 
 @message("device.task.failed.v1", topics.DEVICES_REPORTS, key="project_id")

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from libs.contracts import topics
 from libs.contracts.base import Code, Count, Data, Message, Positive, Priority, Problem, Time, message
-from libs.contracts.catalog import OnExhausted
+from libs.contracts.catalog import OnExhausted, Requirement
 from libs.contracts.devices import Outcome, TaskId
 from libs.contracts.erp import LineProgress, LineTarget, OrderRequested
 
@@ -32,6 +32,10 @@ class RoutingStep(Data):
     parameters: dict[str, Any]
     max_attempts: Positive
     on_exhausted: OnExhausted
+    alternatives: tuple[Code, ...] | None = None
+    requires: tuple[Requirement, ...] | None = None
+    device_group: Code | None = None
+    pieces: Positive | None = None
 
 
 class Routing(Data):
@@ -145,6 +149,18 @@ class WorkOrderControlRefused(ControlMessage):
     """The floor cannot follow; nothing was changed."""
 
     errors: tuple[Problem, ...]
+
+
+@message("execution.work-order.halted.v1", topics.EXECUTION_EVENTS, key="project_id")
+class WorkOrderHalted(Message):
+    """It paused by itself: nothing new is dispatched until an operator resumes it."""
+
+    project_id: str
+    order_id: Code
+    code: Literal["REPLACEMENT_LIMIT"]
+    line_id: Code
+    recipe_code: Code
+    message: str
 
 
 @message("execution.work-order.admitted.v1", topics.EXECUTION_EVENTS, key="project_id")
@@ -263,6 +279,8 @@ class TaskEvent(Message):
     step: Positive
     attempt: Positive
     at: Time
+    by: str | None = Field(None, description="the operator who said so, where no device did")
+    request_id: str | None = Field(None, description="of the operator's command")
 
 
 @message("execution.task.completed.v1", topics.EXECUTION_EVENTS, key="project_id")
@@ -273,6 +291,19 @@ class TaskCompleted(TaskEvent):
     device_type: Code
     measurements: dict[str, Any] | None = None
     reason: str | None = None
+    rework_from_step: Positive | None = Field(
+        None, description="with REWORK: the step to be done again; absent: the same"
+    )
+
+
+@message("execution.task.progressed.v1", topics.EXECUTION_EVENTS, key="project_id")
+class TaskProgressed(TaskEvent):
+    """A step that makes several pieces has come further; the numbers are those of the step so far."""
+
+    device_type: Code
+    pieces: Positive
+    pieces_good: Count
+    pieces_scrapped: Count = Field(description="under the fence that speaks; they are made anew")
 
 
 @message("execution.task.failed.v1", topics.EXECUTION_EVENTS, key="project_id")
@@ -286,7 +317,7 @@ class TaskFailed(TaskEvent):
 
 @message("execution.task.held.v1", topics.EXECUTION_EVENTS, key="project_id")
 class TaskHeld(TaskEvent):
-    """Attempts are used up; an operator has to decide."""
+    """Attempts are used up, or an operator wants it so; an operator has to decide how it goes on."""
 
     reason: str
 

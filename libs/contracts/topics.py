@@ -84,6 +84,25 @@ EXECUTION_DISPATCH = Topic(
     note="nudges to dispatch; the owner of a device type's partition is its only dispatcher",
 )
 
+EXECUTION_DEVICE_COMMANDS = Topic(
+    "execution.device-commands.v1",
+    "device_id",
+    "execution",
+    "commands",
+    4,
+    note="operators and planners: hold a device, book it, set its calendar",
+)
+EXECUTION_DEVICE_EVENTS = Topic("execution.device-events.v1", "device_id", "execution", "events", 4)
+EXECUTION_ANSWERS = Topic(
+    "execution.answers.v1",
+    "project_id",
+    "execution",
+    "events",
+    4,
+    HOUR,
+    note="answers to questions; apart from the events because nothing has happened",
+)
+
 DEVICES_STATUS = Topic("devices.status.v1", "device_id", "execution", "commands", 4, DAY)
 DEVICES_REPORTS = Topic("devices.reports.v1", "project_id", "execution", "commands", 4)
 DEVICES_TASKS = Topic(

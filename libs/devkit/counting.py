@@ -6,7 +6,7 @@ tasks = executions × steps. Orders are expected to be complete. Where the numbe
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 CLOSED = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 """Task states in which nothing is left to do."""
@@ -47,7 +47,7 @@ class LinePlan:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """A counted report."""
+    """What was counted, by a device or an operator; or that something of it holds no more."""
 
     project_id: str
     order_id: str
@@ -57,6 +57,14 @@ class LedgerEntry:
     step: int
     outcome: str
     ends_execution: bool
+    id: str = ""
+    fence: int = 0
+    reverses: str | None = None
+    """The entry that holds no more."""
+    reopens: str | None = None
+    """The entry that still holds, but does not end its execution any more."""
+    voids: tuple[tuple[int, int], ...] = ()
+    """Steps of the execution of which nothing up to a fence holds any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,21 @@ def recount(plans: Sequence[LinePlan], ledger: Iterable[LedgerEntry], tasks: Ite
     return Recount(tuple(lines), tuple(mismatches))
 
 
+def standing(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
+    """The entries without those that others take back; one that ends nothing any more stays, and says so."""
+    reversed_ = {entry.reverses for entry in entries} - {None}
+    reopened = {entry.reopens for entry in entries} - {None}
+    void: dict[tuple[int, int], int] = {}
+    for entry in entries:
+        for step, fence in entry.voids:
+            void[entry.execution, step] = max(fence, void.get((entry.execution, step), 0))
+    return [
+        replace(entry, ends_execution=False) if entry.id in reopened else entry
+        for entry in entries
+        if entry.id not in reversed_ and not 0 < entry.fence <= void.get((entry.execution, entry.step), 0)
+    ]
+
+
 class _LineCounter:
     """Counts one line; what does not agree is collected in `mismatches`."""
 
@@ -163,33 +186,37 @@ class _LineCounter:
     def _recipe(self, recipe: RecipePlan) -> tuple[int, int, int]:
         """Good, scrapped and replaced executions of one recipe."""
         code = recipe.recipe_code
-        entries = [entry for entry in self.ledger if entry.recipe_code == code]
+        entries = standing([entry for entry in self.ledger if entry.recipe_code == code])
+        withdrawn = {entry.execution for entry in entries if entry.outcome == "WITHDRAWN"}
         done: dict[int, Counter[int]] = defaultdict(Counter)
         for entry in entries:
             if entry.outcome in ("GOOD", "SCRAP"):
                 done[entry.execution][entry.step] += 1
-        scrapped = {entry.execution for entry in entries if entry.outcome == "SCRAP"}
+        scrapped = {
+            entry.execution
+            for entry in entries
+            if entry.outcome == "SCRAP" or (entry.outcome == "FAILED" and entry.ends_execution)
+        }
         good = {number for number, steps in done.items() if set(steps) == recipe.steps} - scrapped
+        self._same(f"{code}: executions that are both withdrawn and ended", [], sorted(withdrawn & (good | scrapped)))
         ended = [entry.execution for entry in entries if entry.outcome == "GOOD" and entry.ends_execution]
         twice = sorted((number, step) for number, steps in done.items() for step, n in steps.items() if n > 1)
         self._same(f"{code}: steps counted twice (execution, step)", [], twice)
         self._same(f"{code}: executions that the ledger says ended well, each once", sorted(good), sorted(ended))
         self._same(f"{code}: good executions", self.plan.target * recipe.quantity, len(good))
-        self._tasks(recipe, good, scrapped, done)
+        self._tasks(recipe, good, scrapped | withdrawn, done)
         numbers = {task.execution for task in self.tasks if task.recipe_code == code}
         return len(good), len(scrapped), len(numbers - set(range(1, self.plan.target * recipe.quantity + 1)))
 
-    def _tasks(
-        self, recipe: RecipePlan, good: set[int], scrapped: set[int], done: Mapping[int, Mapping[int, int]]
-    ) -> None:
-        """Of a good execution every step, each once; of a scrapped one no step twice and none open; of others none."""
+    def _tasks(self, recipe: RecipePlan, good: set[int], lost: set[int], done: Mapping[int, Mapping[int, int]]) -> None:
+        """Of a good execution every step, each once; of a lost one no step twice and none open; of others none."""
         code = recipe.recipe_code
         found = Counter((task.execution, task.step) for task in self.tasks if task.recipe_code == code)
         states = {(task.execution, task.step): task.state for task in self.tasks if task.recipe_code == code}
-        planned = range(1, self.plan.target * recipe.quantity + len(scrapped) + 1)
+        planned = range(1, self.plan.target * recipe.quantity + len(lost) + 1)
         self._same(f"{code}: executions with tasks", sorted(planned), sorted({number for number, _ in found}))
         wanted = {(number, step) for number in good for step in recipe.steps}
-        allowed = wanted | {(number, step) for number in scrapped for step in recipe.steps}
+        allowed = wanted | {(number, step) for number in lost for step in recipe.steps}
         self._same(f"{code}: tasks missing (execution, step)", [], sorted(wanted - set(found)))
         self._same(f"{code}: tasks too many (execution, step)", [], sorted(set(found) - allowed))
         self._same(f"{code}: tasks stored twice", [], sorted(key for key, n in found.items() if n > 1))

@@ -85,6 +85,11 @@ def read_execution(
     client: MongoClient[dict[str, Any]] = MongoClient(mongodb, serverSelectionTimeoutMS=5_000)
     with client:
         database = client.get_database(name, read_concern=ReadConcern("majority"))
-        ledger = [LedgerEntry(**entry) for entry in database["ledger"].find(of_projects, {**_LEDGER, "_id": 0})]
+        ledger = [_entry(found) for found in database["ledger"].find(of_projects, _LEDGER)]
         tasks = [TaskEntry(**task) for task in database["tasks"].find(of_projects, {**_TASKS, "_id": 0})]
     return ledger, tasks
+
+
+def _entry(found: dict[str, Any]) -> LedgerEntry:
+    voids = tuple((each["step"], each["fence"]) for each in found.pop("voids", ()))
+    return LedgerEntry(id=found.pop("_id"), voids=voids, **found)

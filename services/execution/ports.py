@@ -6,10 +6,13 @@ from typing import Any, NamedTuple, Protocol
 
 from libs.contracts.envelope import Cause
 from libs.contracts.execution import Routing as RoutingData
+from libs.contracts.reservations import WorkingCalendar
 from libs.contracts.task_generation import GenerateTasks
 from libs.messaging.work import Work
+from services.execution.domain.availability import Availability, Span
 from services.execution.domain.device import Device
-from services.execution.domain.dispatch import FreeDevice, Grant
+from services.execution.domain.dispatch import Grant
+from services.execution.domain.reservations import Closed, Plan
 from services.execution.domain.routing import Routing
 from services.execution.domain.task import Task
 from services.execution.domain.work_order import WorkOrder
@@ -24,8 +27,11 @@ class WorkOrders(Protocol):
     async def add(self, work: Work, moved: Mapping[str, tuple[WorkOrder, Mapping[tuple[str, str, str], int]]]) -> None:
         """Add increments to counters, and set what else progress moves."""
 
-    async def open_for(self, work: Work, site: str, device_type: str) -> list[WorkOrder]:
-        """Open work orders that need the device type."""
+    async def open_among(self, work: Work, ids: Collection[str]) -> dict[str, WorkOrder]:
+        """Those that are OPEN; what they need for dispatch only, so without lines."""
+
+    async def lending(self, work: Work, site: str, device_type: str) -> list[WorkOrder]:
+        """Open work orders with steps to which the device type is an alternative."""
 
 
 class Routings(Protocol):
@@ -40,27 +46,11 @@ class Tasks(Protocol):
 
     async def create(self, work: Work, tasks: Sequence[Task]) -> None: ...
 
-    async def save(self, work: Work, tasks: Iterable[Task]) -> None: ...
+    async def save(self, work: Work, tasks: Iterable[Task], whole: Collection[str] = ()) -> None:
+        """What most reports change is written for many at once; `whole` names those of which more has changed."""
 
-    async def lease(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None: ...
-
-    async def waiting(self, work: Work, queue: str, project_id: str, limit: int) -> list[Task]:
-        """The best ready tasks of one work order, best first."""
-
-    async def expire_freshness(self, work: Work, queue: str) -> None:
-        """Take the score for a recently completed sibling from tasks where it is no longer recent."""
-
-    async def end_delays(self, work: Work, limit: int) -> list[tuple[str, str]]:
-        """Let tasks whose pause is over wait for dispatch again; their (site, device type)."""
-
-    async def live(self, work: Work, site: str, device_type: str) -> dict[str, int]:
-        """Leased and running tasks by device."""
-
-    async def leased(self, work: Work, pool: str, project_id: str) -> list[Task]:
-        """Tasks of one work order that devices of a type hold and have not begun."""
-
-    async def extend(self, work: Work, leases: Iterable[tuple[str, str, int]], expires_at: datetime) -> None:
-        """Extend leases given as (device, task, fence); those that do not hold any more are left alone."""
+    async def touch(self, work: Work, ids: Collection[str]) -> None:
+        """Make others that write one of these tasks meanwhile decide anew, as if it was written."""
 
     async def waiting_from(self, work: Work, queues: Collection[str], project_id: str, execution: int) -> list[Task]:
         """Tasks of a project that wait for dispatch, from an execution on."""
@@ -70,8 +60,70 @@ class Tasks(Protocol):
     async def remove(self, work: Work, project_id: str) -> None: ...
 
 
+class HeadRow(NamedTuple):
+    """The first task of a source in a queue, as the index has it."""
+
+    source: str
+    task_id: str
+    execution: int
+    rank: int
+
+
+class Queues(Protocol):
+    """What waits for dispatch, and what devices hold. A queue and a pool are named `site/device type`."""
+
+    async def heads(self, work: Work, queue: str) -> list[HeadRow]:
+        """The first of every source, read in a time that does not depend on how many stand behind it."""
+
+    async def borrowed_head(self, work: Work, queue: str, source: str) -> HeadRow | None:
+        """The first of a source whose tasks may be done by the queue's device type though planned for another."""
+
+    async def waiting(
+        self, work: Work, queue: str, source: str, *, borrowed: bool, skip: int, limit: int
+    ) -> list[Task]:
+        """Tasks of a source, best first."""
+
+    async def expire_freshness(self, work: Work, queue: str) -> None:
+        """Take the score for a recently completed sibling from tasks where it is no longer recent."""
+
+    async def lease(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None: ...
+
+    async def take_back(self, work: Work, tasks: Iterable[Task], expires_at: datetime) -> None:
+        """Devices go on with what was taken for lost and nobody else has had meanwhile."""
+
+    async def extend(self, work: Work, leases: Iterable[tuple[str, str, int]], expires_at: datetime) -> None:
+        """Extend leases given as (device, task, fence); those that do not hold any more are left alone."""
+
+    async def end_leases(self, work: Work, site: str, devices: Collection[tuple[str, str]], at: datetime) -> None:
+        """Leases of devices, given as (type, id), hold no longer than until a moment."""
+
+    async def expired(self, work: Work, pool: str, before: datetime, limit: int) -> list[Task]:
+        """Tasks whose lease ended before a moment."""
+
+    async def pools_with_expired(self, work: Work, before: datetime) -> set[str]:
+        """Pools in which a lease ended before a moment."""
+
+    async def end_delays(self, work: Work, limit: int) -> list[tuple[str, str]]:
+        """Let tasks whose pause is over wait for dispatch again; their (site, device type)."""
+
+    async def live(self, work: Work, site: str, device_type: str) -> dict[str, int]:
+        """Leased and running tasks by device."""
+
+    async def held_by(self, work: Work, site: str, device_type: str, device_id: str) -> list[Task]:
+        """Leased and running tasks of a device."""
+
+    async def leased(self, work: Work, pool: str, project_id: str) -> list[Task]:
+        """Tasks of one work order that devices of a type hold and have not begun."""
+
+    async def lease_of(self, work: Work, task_id: str) -> tuple[dict[str, Any] | None, datetime | None]:
+        """The decision behind a task's newest lease, and until when it holds."""
+
+
 class Ledger(Protocol):
     async def append(self, work: Work, facts: Sequence[dict[str, Any]]) -> None: ...
+
+    async def of_executions(self, work: Work, keys: Collection[str]) -> list[dict[str, Any]]:
+        """All entries of executions, given as `project/line/recipe/execution`."""
 
 
 class Generation(NamedTuple):
@@ -118,8 +170,72 @@ class Devices(Protocol):
 
     async def seen(self, work: Work, site: str, ids: Collection[str]) -> None: ...
 
+    async def silent(self, work: Work, since: datetime, limit: int) -> list[Device]:
+        """Devices not heard of since a moment, and not known to be OFFLINE."""
+
     async def registered(self, work: Work, site: str, device_types: Collection[str]) -> set[str]:
         """Those of the device types that some device of the site has, in whatever state it is."""
 
-    async def taking(self, work: Work, site: str, device_type: str) -> list[FreeDevice]:
-        """Devices of the type that take tasks, with all their slots."""
+    async def of_type(self, work: Work, site: str, device_type: str) -> list[Device]:
+        """All devices of the type, in whatever state they are."""
+
+    async def held_type(self, work: Work, site: str, device_type: str) -> str | None:
+        """Why an operator holds the device type; None when nobody does."""
+
+    async def hold_type(self, work: Work, site: str, device_type: str, reason: str | None) -> None:
+        """Hold the device type, or let it go with None."""
+
+
+class Plans(Protocol):
+    """Reservations and calendars of devices. Plans given to be written are those that shall be."""
+
+    async def availability(self, work: Work, site: str, device_ids: Collection[str]) -> dict[str, Availability]:
+        """By device, in one query; devices for which nothing was ever planned are absent."""
+
+    async def load(self, work: Work, site: str, device_ids: Collection[str]) -> dict[str, Plan]: ...
+
+    async def begin(self, work: Work, plans: Sequence[Plan]) -> None:
+        """Empty plans for devices that have none."""
+
+    async def book(self, work: Work, plan: Plan, span: Span) -> bool:
+        """Add the span, in one step that the database refuses when it overlaps another: False."""
+
+    async def cancel(self, work: Work, plan: Plan, closed: Closed) -> bool:
+        """Take the span out and remember it as cancelled; False when it is not there."""
+
+    async def set_calendar(self, work: Work, plan: Plan, calendar: WorkingCalendar | None) -> None: ...
+
+    async def closed(
+        self, work: Work, site: str, reservations: Collection[tuple[str, str]]
+    ) -> dict[tuple[str, str], Closed]:
+        """Those of the reservations, given as (device, reservation), that are no more."""
+
+    async def due(self, work: Work, limit: int) -> list[Plan]:
+        """Plans in which a span or a shift began or ended since they were looked at."""
+
+    async def turn(self, work: Work, passed: Mapping[str, tuple[Plan, Sequence[Span]]]) -> None:
+        """By `site/device`: the plan without what is over, and that, which is remembered."""
+
+
+class Closing(NamedTuple):
+    """A work order whose tasks are to be archived; `archived_in` is where the first of them are already."""
+
+    project_id: str
+    ended_at: datetime
+    archived_in: str | None
+
+
+class Archive(Protocol):
+    """Tasks of closed work orders, in archives apart from the floor."""
+
+    async def due(self, work: Work, before: datetime, own: Mapping[str, datetime], limit: int) -> list[Closing]:
+        """Work orders that ended before a moment, which some sites have of their own, and are not wholly archived."""
+
+    async def move(self, work: Work, order: Closing, archive: str, limit: int) -> int:
+        """Move up to so many tasks that no device holds; how many they were."""
+
+    async def close(self, work: Work, order: Closing) -> None:
+        """Done with an order, unless a device still holds something of it: then it is looked at again later."""
+
+    async def tasks_of(self, work: Work, project_id: str, after: str, limit: int) -> list[Task]:
+        """Tasks of a project by their ids, on the floor and archived, from behind an id on."""

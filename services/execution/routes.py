@@ -4,14 +4,21 @@ from dataclasses import dataclass
 from typing import get_args
 
 from libs.contracts import devices, topics
-from libs.contracts.execution import DispatchRequested, RebaseWorkOrder, RevokeLeases
+from libs.contracts.execution import RebaseWorkOrder
+from libs.contracts.floor import ExplainTask, HoldDevice, ReleaseDevice
 from libs.contracts.task_generation import TaskBatch
 from libs.messaging.routes import Subscription, Tick
+from services.execution.domain import by_hand
+from services.execution.handlers.archive import ArchiveHandlers
+from services.execution.handlers.by_hand import ByHandHandlers
 from services.execution.handlers.commands import Command, CommandHandlers
 from services.execution.handlers.devices import DeviceHandlers
-from services.execution.handlers.dispatch import DispatchHandlers
+from services.execution.handlers.dispatch import DispatchHandlers, Nudge
+from services.execution.handlers.leases import LeaseHandlers
 from services.execution.handlers.progress import ProgressHandlers
+from services.execution.handlers.questions import QuestionHandlers
 from services.execution.handlers.rebase import RebaseHandlers
+from services.execution.handlers.reservations import Planning, PlanningHandlers
 from services.execution.handlers.staging import StagingHandlers
 
 BATCHES_AT_ONCE = 10
@@ -26,6 +33,11 @@ class Handlers:
     dispatch: DispatchHandlers
     devices: DeviceHandlers
     rebase: RebaseHandlers
+    planning: PlanningHandlers
+    archive: ArchiveHandlers
+    leases: LeaseHandlers
+    questions: QuestionHandlers
+    by_hand: ByHandHandlers
 
 
 def routes(handlers: Handlers) -> tuple[Subscription, ...]:
@@ -37,7 +49,12 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
     return (
         Subscription(
             topics.EXECUTION_COMMANDS,
-            {**dict.fromkeys(get_args(Command), commands), RebaseWorkOrder: handlers.rebase.on_rebase},
+            {
+                **dict.fromkeys(get_args(Command), commands),
+                **dict.fromkeys(get_args(by_hand.Command), handlers.by_hand.on_commands),
+                RebaseWorkOrder: handlers.rebase.on_rebase,
+                ExplainTask: handlers.questions.on_questions,
+            },
         ),
         Subscription(
             topics.TASK_GENERATION_BATCHES, {TaskBatch: handlers.staging.on_batches}, batch_size=BATCHES_AT_ONCE
@@ -55,8 +72,13 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
             },
         ),
         Subscription(
-            topics.EXECUTION_DISPATCH, dict.fromkeys((DispatchRequested, RevokeLeases), handlers.dispatch.on_nudges)
+            topics.EXECUTION_DEVICE_COMMANDS,
+            {
+                **dict.fromkeys(get_args(Planning), handlers.planning.on_plans),
+                **dict.fromkeys((HoldDevice, ReleaseDevice), handlers.devices.on_holds),
+            },
         ),
+        Subscription(topics.EXECUTION_DISPATCH, dict.fromkeys(get_args(Nudge), handlers.dispatch.on_nudges)),
     )
 
 
@@ -64,4 +86,7 @@ def ticks(handlers: Handlers) -> tuple[Tick, ...]:
     return (
         Tick("delays", 0.25, handlers.dispatch.end_delays),
         Tick("generations", 5.0, handlers.staging.ask_again),
+        Tick("leases", 1.0, handlers.leases.sweep),
+        Tick("plans", 1.0, handlers.planning.turn),
+        Tick("archive", 1.0, handlers.archive.move),
     )

@@ -1,6 +1,7 @@
 """Settings of the execution service."""
 
 import json
+from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -10,7 +11,8 @@ from pydantic_settings import NoDecode
 from libs.contracts.base import Code
 from libs.contracts.problems import problems_of
 from libs.kernel.settings import Settings
-from services.execution.domain.admission import NoDevice, Policies, Policy
+from services.execution.domain.admission import MAX_REPLACEMENTS, MAX_REWORKS, NoDevice, Policies, Policy
+from services.execution.domain.urgency import Aging, Dispatching, Rule
 
 MOST_EXECUTIONS = 2**40
 """What a site may allow for one line, at most: sums over lines stay far below 64 bits."""
@@ -23,6 +25,12 @@ class SitePolicy(BaseModel):
 
     no_device: NoDevice | None = None
     max_executions: int | None = Field(None, strict=True, ge=1, le=MOST_EXECUTIONS)
+    max_replacements: int | None = Field(None, strict=True, ge=0)
+    max_reworks: int | None = Field(None, strict=True, ge=0)
+    archive_after_days: float | None = Field(None, ge=0, le=36_500)
+    dispatch_rule: Rule | None = None
+    aging_after_hours: float | None = Field(None, ge=0, le=100_000)
+    aging_per_day: float | None = Field(None, ge=0, le=1000)
 
 
 _BY_SITE = TypeAdapter(dict[Code, SitePolicy])
@@ -55,12 +63,35 @@ class ExecutionSettings(Settings):
         NoDevice.WARN,
         description="when no device is registered for a step: warn activates with a warning, refuse does not activate",
     )
+    max_replacements: int = Field(
+        MAX_REPLACEMENTS, ge=0, description="scrapped executions of a recipe in one line before the order halts"
+    )
+    max_reworks: int = Field(MAX_REWORKS, ge=0, description="how often one execution is reworked before it is held")
+    archive_after_days: float = Field(
+        30.0, ge=0, le=36_500, description="days after which the tasks of a closed order are archived"
+    )
+    dispatch_rule: Rule = Field(
+        Rule.PRIORITY, description="which waiting task is handed out first: " + ", ".join(rule.value for rule in Rule)
+    )
+    aging_after_hours: float = Field(
+        24.0, ge=0, le=100_000, description="hours after its release from which on waiting makes an order more urgent"
+    )
+    aging_per_day: float = Field(
+        10.0, ge=0, le=1000, description="score that an order gains a day from then on; a level of priority is 10"
+    )
     site_policies: Annotated[dict[str, SitePolicy], NoDecode, BeforeValidator(_policies)] = Field(
         {},
-        description="sites that differ in no_device or max_executions, as JSON by site:"
-        ' {"north": {"no_device": "refuse", "max_executions": 5000}}',
+        description="sites that differ in some of "
+        + ", ".join(SitePolicy.model_fields)
+        + ', as JSON by site: {"north": {"no_device": "refuse", "max_executions": 5000}}',
     )
     lease_seconds: float = Field(30.0, gt=0, le=86_400, description="how long a lease holds without a heartbeat")
+    grace_seconds: float = Field(
+        5.0, ge=0, le=3600, description="how long a lease that has run out, or its device, is still waited for"
+    )
+    silence_seconds: float = Field(
+        30.0, gt=0, le=86_400, description="without a heartbeat for so long, a device is taken for OFFLINE"
+    )
     retry_seconds: float = Field(1.0, ge=0, le=3600, description="pause before the second attempt; doubled each time")
     longest_retry_seconds: float = Field(60.0, ge=0, le=86_400, description="longest pause between two attempts")
     generation_patience_seconds: float = Field(
@@ -71,9 +102,22 @@ class ExecutionSettings(Settings):
     @property
     def policies(self) -> Policies:
         """What every site allows."""
-        default = Policy(self.max_executions, self.no_device)
-        own = {
-            site: Policy(each.max_executions or default.max_executions, each.no_device or default.no_device)
-            for site, each in self.site_policies.items()
-        }
-        return Policies(default, own)
+        own = {site: self._policy(each) for site, each in self.site_policies.items()}
+        return Policies(self._policy(SitePolicy()), own)
+
+    def _policy(self, site: SitePolicy) -> Policy:
+        def chosen(name: str) -> Any:
+            own = getattr(site, name)
+            return getattr(self, name) if own is None else own
+
+        return Policy(
+            max_executions=chosen("max_executions"),
+            no_device=chosen("no_device"),
+            max_replacements=chosen("max_replacements"),
+            max_reworks=chosen("max_reworks"),
+            archive_after=timedelta(days=chosen("archive_after_days")),
+            dispatching=Dispatching(
+                chosen("dispatch_rule"),
+                Aging(timedelta(hours=chosen("aging_after_hours")), chosen("aging_per_day")),
+            ),
+        )

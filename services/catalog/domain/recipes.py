@@ -42,8 +42,8 @@ def spelled_out(recipe: RecipeContent) -> RecipeContent:
 
 
 def device_types(body: Mapping[str, Any]) -> set[str]:
-    """The device types that the steps name."""
-    return {name for _, step in items(body, "steps") if (name := text(step, "device_type")) is not None}
+    """The device types that the steps name, alternatives among them."""
+    return {name for _, step in items(body, "steps") for _, name in _types_of(step)}
 
 
 def problems(body: Mapping[str, Any], entries: Entries) -> Iterator[Problem]:
@@ -57,11 +57,7 @@ def problems(body: Mapping[str, Any], entries: Entries) -> Iterator[Problem]:
             yield Problem(
                 code="DUPLICATE_STEP", path=f"{at}.step", message=f"steps[{first[number]}] is step {number} already"
             )
-        name = text(step, "device_type")
-        if name is not None and live(entries, Kind.DEVICE_TYPE, name) is None:
-            yield Problem(
-                code="UNKNOWN_DEVICE_TYPE", path=f"{at}.device_type", message=f"there is no device type {name!r}"
-            )
+        yield from _device_type_problems(step, entries, at)
         yield from _predecessor_problems(step, number, first, f"{at}.depends_on")
         yield from parameters.problems(step.get("parameters"), f"{at}.parameters")
     for cycle in islice(cycles(_graph(steps)), MOST_PROBLEMS):
@@ -71,6 +67,29 @@ def problems(body: Mapping[str, Any], entries: Entries) -> Iterator[Problem]:
             path=f"steps[{first[cycle[0]]}].depends_on",
             message=f"these steps wait for each other: {drawn}",
         )
+
+
+def _types_of(step: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The device types of a step, each with its path; what is no text is left to the contract."""
+    name = text(step, "device_type")
+    if name is not None:
+        yield "device_type", name
+    listed = step.get("alternatives")
+    for position, other in enumerate(listed if isinstance(listed, list | tuple) else ()):
+        if isinstance(other, str) and other:
+            yield f"alternatives[{position}]", other
+
+
+def _device_type_problems(step: Mapping[str, Any], entries: Entries, at: str) -> Iterator[Problem]:
+    named: set[str] = set()
+    for path, name in _types_of(step):
+        if name in named:
+            message = f"device type {name!r} is named for this step already"
+            yield Problem(code="DUPLICATE_DEVICE_TYPE", path=f"{at}.{path}", message=message)
+        elif live(entries, Kind.DEVICE_TYPE, name) is None:
+            message = f"there is no device type {name!r}"
+            yield Problem(code="UNKNOWN_DEVICE_TYPE", path=f"{at}.{path}", message=message)
+        named.add(name)
 
 
 def _predecessor_problems(

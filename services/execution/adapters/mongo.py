@@ -1,12 +1,14 @@
 """Work orders, routings, generations, devices and the ledger in MongoDB; tasks have a module of their own."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from libs.contracts.base import jsonable
-from libs.contracts.devices import DeviceState
+from libs.contracts.devices import DeviceState, PropertyValue
 from libs.contracts.envelope import Cause
 from libs.contracts.execution import Routing as RoutingData
 from libs.contracts.task_generation import GenerateTasks
@@ -14,7 +16,6 @@ from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne, UpdateOne
 from libs.messaging.work import Work
 from services.execution.domain.device import Device
-from services.execution.domain.dispatch import FreeDevice
 from services.execution.domain.routing import Routing
 from services.execution.domain.work_order import WorkOrder, WorkOrderState
 from services.execution.ports import Asked, Generation
@@ -27,7 +28,7 @@ class MongoWorkOrders:
 
     async def prepare(self) -> None:
         opened = IndexModel(
-            [("site", 1), ("device_types", 1)], partialFilterExpression={"state": WorkOrderState.OPEN.value}
+            [("site", 1), ("alternative_types", 1)], partialFilterExpression={"state": WorkOrderState.OPEN.value}
         )
         await self._orders.create_indexes([opened, IndexModel("expires_at", expireAfterSeconds=0)])
 
@@ -39,6 +40,7 @@ class MongoWorkOrders:
         writes = []
         for order in orders:
             document: Document = {"_id": order.id, **order.model_dump(exclude={"id"})}
+            document["ended_at"] = _ended_at(order, work.now)
             if order.state is WorkOrderState.WITHDRAWN:
                 document["expires_at"] = work.now + self._keep
             writes.append(ReplaceOne({"_id": order.id}, document, upsert=True))
@@ -57,6 +59,7 @@ class MongoWorkOrders:
                 "sequence": order.sequence,
                 "started_at": order.started_at,
                 "completed_at": order.completed_at,
+                "ended_at": _ended_at(order, work.now),
             }
             change: Document = {"$set": now}
             if added:
@@ -65,8 +68,13 @@ class MongoWorkOrders:
         if writes:
             await self._orders.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
-    async def open_for(self, work: Work, site: str, device_type: str) -> list[WorkOrder]:
-        query = {"site": site, "device_types": device_type, "state": WorkOrderState.OPEN.value}
+    async def open_among(self, work: Work, ids: Collection[str]) -> dict[str, WorkOrder]:
+        query = {"_id": {"$in": list(ids)}, "state": WorkOrderState.OPEN.value}
+        found = self._orders.find(query, {"lines": 0}, session=work.transaction.handle)
+        return {document["_id"]: _order(document | {"lines": ()}) async for document in found}
+
+    async def lending(self, work: Work, site: str, device_type: str) -> list[WorkOrder]:
+        query = {"site": site, "alternative_types": device_type, "state": WorkOrderState.OPEN.value}
         found = self._orders.find(query, session=work.transaction.handle)
         return [_order(document) async for document in found]
 
@@ -117,6 +125,14 @@ class MongoLedger:
     async def append(self, work: Work, facts: Sequence[dict[str, Any]]) -> None:
         if facts:
             await self._ledger.insert_many(facts, ordered=False, session=work.transaction.handle)
+
+    async def of_executions(self, work: Work, keys: Collection[str]) -> list[dict[str, Any]]:
+        if not keys:
+            return []
+        # By their ids: `/` and the character that follows it bound the range of each execution.
+        ranges = [{"_id": {"$gt": f"{key}/", "$lt": f"{key}0"}} for key in keys]
+        found = self._ledger.find({"$or": ranges}, session=work.transaction.handle)
+        return list(await found.to_list(None))
 
 
 class MongoGenerations:
@@ -196,27 +212,33 @@ class MongoGenerations:
 class MongoDevices:
     def __init__(self, database: driver.Database) -> None:
         self._devices = database["devices"]
+        self._held_types = database["held_device_types"]
 
     async def prepare(self) -> None:
-        await self._devices.create_indexes([IndexModel([("site", 1), ("device_type", 1), ("state", 1)])])
+        by_type = IndexModel([("site", 1), ("device_type", 1), ("state", 1)])
+        heard = IndexModel([("state", 1), ("last_seen", 1)])
+        await self._devices.create_indexes([by_type, heard])
 
     async def load(self, work: Work, site: str, ids: Collection[str]) -> dict[str, Device]:
         query = {"_id": {"$in": [f"{site}/{id_}" for id_ in ids]}}
-        found = self._devices.find(query, session=work.transaction.handle)
-        return {document["device_id"]: _device(document) async for document in found}
+        return {device.id: device for device in await self._find(work, query)}
 
     async def save(self, work: Work, devices: Iterable[Device]) -> None:
-        writes = []
-        for device in devices:
-            document = asdict(device)
-            document["device_id"] = document.pop("id")
-            writes.append(ReplaceOne({"_id": f"{device.site}/{device.id}"}, document, upsert=True))
+        writes = [
+            ReplaceOne({"_id": f"{device.site}/{device.id}"}, _device_document(device), upsert=True)
+            for device in devices
+        ]
         if writes:
             await self._devices.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
     async def seen(self, work: Work, site: str, ids: Collection[str]) -> None:
-        query = {"_id": {"$in": [f"{site}/{id_}" for id_ in ids]}}
-        await self._devices.update_many(query, {"$set": {"last_seen": work.now}}, session=work.transaction.handle)
+        if ids:
+            query = {"_id": {"$in": [f"{site}/{id_}" for id_ in ids]}}
+            await self._devices.update_many(query, {"$set": {"last_seen": work.now}}, session=work.transaction.handle)
+
+    async def silent(self, work: Work, since: datetime, limit: int) -> list[Device]:
+        query = {"state": {"$in": [state.value for state in _HEARD_OF]}, "last_seen": {"$lt": since}}
+        return await self._find(work, query, limit)
 
     async def registered(self, work: Work, site: str, device_types: Collection[str]) -> set[str]:
         pipeline: list[Document] = [
@@ -226,11 +248,42 @@ class MongoDevices:
         rows = await driver.aggregate(self._devices, pipeline, work.transaction.handle)
         return {row["_id"] for row in rows}
 
-    async def taking(self, work: Work, site: str, device_type: str) -> list[FreeDevice]:
-        states = [DeviceState.IDLE.value, DeviceState.RUNNING.value]
-        query = {"site": site, "device_type": device_type, "state": {"$in": states}}
-        found = self._devices.find(query, {"device_id": 1, "slots": 1}, session=work.transaction.handle)
-        return [FreeDevice(document["device_id"], document["slots"]) async for document in found]
+    async def of_type(self, work: Work, site: str, device_type: str) -> list[Device]:
+        return await self._find(work, {"site": site, "device_type": device_type})
+
+    async def held_type(self, work: Work, site: str, device_type: str) -> str | None:
+        held = await self._held_types.find_one({"_id": f"{site}/{device_type}"}, session=work.transaction.handle)
+        return held["reason"] if held else None
+
+    async def hold_type(self, work: Work, site: str, device_type: str, reason: str | None) -> None:
+        one, session = {"_id": f"{site}/{device_type}"}, work.transaction.handle
+        if reason is None:
+            await self._held_types.delete_one(one, session=session)
+        else:
+            await self._held_types.replace_one(one, {"site": site, "reason": reason}, upsert=True, session=session)
+
+    async def _find(self, work: Work, query: Document, limit: int = 0) -> list[Device]:
+        found = self._devices.find(query, session=work.transaction.handle).limit(limit)
+        return [_device(document) for document in await found.to_list(None)]
+
+
+_HEARD_OF = (DeviceState.RUNNING, DeviceState.IDLE, DeviceState.DOWN, DeviceState.MAINTENANCE)
+"""States in which a device is to be heard of."""
+
+_PROPERTIES = TypeAdapter(dict[str, PropertyValue])
+
+
+def _device_document(device: Device) -> Document:
+    document = {each.name: getattr(device, each.name) for each in fields(device)}
+    document["device_id"] = document.pop("id")
+    document["properties"] = _PROPERTIES.dump_python(dict(device.properties), mode="json")
+    return document
+
+
+def _ended_at(order: WorkOrder, now: datetime) -> datetime | None:
+    """It ends with the first write that says so."""
+    ended = order.state in {WorkOrderState.COMPLETED, WorkOrderState.CANCELLED}
+    return (order.ended_at or now) if ended else None
 
 
 def _order(document: Document) -> WorkOrder:
@@ -247,4 +300,9 @@ def _device(document: Document) -> Device:
         last_seen=document["last_seen"],
         name=document.get("name"),
         reason=document.get("reason"),
+        groups=tuple(document.get("groups", ())),
+        properties=_PROPERTIES.validate_python(document.get("properties", {})),
+        before_silence=DeviceState(silenced) if (silenced := document.get("before_silence")) else None,
+        held=document.get("held"),
+        sequence=document.get("sequence", 0),
     )

@@ -2,16 +2,22 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from itertools import islice
 from typing import NamedTuple
 
 from libs.contracts.base import Problem
 from libs.contracts.execution import AdmitWorkOrder, RoutingStep
-from services.execution.domain.work_order import WorkOrder, WorkOrderState
+from services.execution.domain.urgency import Dispatching
+from services.execution.domain.work_order import WorkOrder, WorkOrderState, types_of
 
 MOST_PROBLEMS = 1000
 """Problems named in one answer, so that it can still be sent."""
+
+
+MAX_EXECUTIONS, MAX_REPLACEMENTS, MAX_REWORKS = 1_000_000, 1000, 10
+"""What a site allows that says nothing."""
 
 
 class NoDevice(StrEnum):
@@ -28,6 +34,13 @@ class Policy:
     max_executions: int
     """Executions that one line may take, all its recipes together."""
     no_device: NoDevice
+    max_replacements: int = MAX_REPLACEMENTS
+    """Executions of a recipe in one line that may be replaced before the order halts for an operator."""
+    max_reworks: int = MAX_REWORKS
+    """How often one execution may go back before it is held for an operator."""
+    archive_after: timedelta = timedelta(days=30)
+    """How long the tasks of a closed order stay where the floor looks."""
+    dispatching: Dispatching = field(default_factory=Dispatching)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,10 @@ class Policies:
         return self.own.get(site, self.default)
 
 
+NO_POLICIES = Policies(Policy(MAX_EXECUTIONS, NoDevice.WARN))
+"""No site says anything."""
+
+
 class Verdict(NamedTuple):
     """With errors the work order is refused, whatever the warnings."""
 
@@ -50,7 +67,7 @@ class Verdict(NamedTuple):
 
 def device_types(order: AdmitWorkOrder) -> set[str]:
     """The device types that the steps of its recipes name."""
-    return {step.device_type for routing in order.routings for step in routing.steps}
+    return set(types_of(order.routings)["device_types"])
 
 
 def is_repeated(order: WorkOrder | None, command: AdmitWorkOrder) -> bool:
@@ -97,7 +114,9 @@ def executions_problems(order: AdmitWorkOrder, most: int) -> Iterator[Problem]:
 def unattended_steps(order: AdmitWorkOrder, registered: Collection[str]) -> Iterator[Problem]:
     """Steps that no device could do now: by line as the order has them, recipe by its code, step by its number."""
     unattended: dict[str, list[RoutingStep]] = {
-        routing.snapshot_id: [step for step in routing.steps if step.device_type not in registered]
+        routing.snapshot_id: [
+            step for step in routing.steps if not {step.device_type, *(step.alternatives or ())} & set(registered)
+        ]
         for routing in order.routings
     }
     for index, line in enumerate(order.lines):

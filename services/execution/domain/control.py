@@ -16,6 +16,7 @@ from libs.contracts.execution import (
     WorkOrderPaused,
     WorkOrderResumed,
 )
+from services.execution.domain.admission import Policy
 from services.execution.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState
 
 Control = ChangeWorkOrder | PauseWorkOrder | ResumeWorkOrder | CancelWorkOrder
@@ -23,7 +24,7 @@ Control = ChangeWorkOrder | PauseWorkOrder | ResumeWorkOrder | CancelWorkOrder
 RELEASED = {WorkOrderState.OPEN, WorkOrderState.PAUSED}
 
 
-def steer(order: WorkOrder | None, command: Control, most: int) -> tuple[WorkOrder | None, ControlMessage]:
+def steer(order: WorkOrder | None, command: Control, policy: Policy) -> tuple[WorkOrder | None, ControlMessage]:
     """The work order as wished, and the answer; a wish that cannot be followed changes nothing."""
     if order is None or order.state not in RELEASED:
         state = order.state if order else "unknown"
@@ -33,12 +34,12 @@ def steer(order: WorkOrder | None, command: Control, most: int) -> tuple[WorkOrd
         case PauseWorkOrder():
             return _in_state(order, WorkOrderState.PAUSED), WorkOrderPaused(**ids)
         case ResumeWorkOrder():
-            return _in_state(order, WorkOrderState.OPEN), WorkOrderResumed(**ids)
+            return _in_state(order.raised(policy.max_replacements), WorkOrderState.OPEN), WorkOrderResumed(**ids)
         case CancelWorkOrder():
             cancelled = _in_state(order, WorkOrderState.CANCELLED)
             return cancelled, WorkOrderCancelled(**ids, reason=command.reason, lines=cancelled.progress())
         case ChangeWorkOrder():
-            return _changed(order, command, most)
+            return _changed(order, command, policy.max_executions)
         case _:
             assert_never(command)
 
@@ -90,7 +91,7 @@ def _target_problems(line: Line, target: int, path: str, most: int) -> list[Prob
 
 def committed(recipe: RecipePlan) -> int:
     """Executions that are good or may still become so: tasks of them exist."""
-    return recipe.requested - recipe.scrapped
+    return recipe.requested - recipe.scrapped - recipe.withdrawn
 
 
 def _with_target(line: Line, target: int | None) -> Line:
@@ -98,7 +99,10 @@ def _with_target(line: Line, target: int | None) -> Line:
         return line
     recipes = tuple(
         recipe.model_copy(
-            update={"needed": target * recipe.quantity, "planned": target * recipe.quantity + recipe.scrapped}
+            update={
+                "needed": target * recipe.quantity,
+                "planned": target * recipe.quantity + recipe.scrapped + recipe.withdrawn,
+            }
         )
         for recipe in line.recipes
     )

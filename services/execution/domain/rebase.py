@@ -8,7 +8,7 @@ from libs.contracts.base import Problem
 from libs.contracts.execution import RebasedRecipe, RebaseWorkOrder
 from services.execution.domain.routing import Routing
 from services.execution.domain.task import Task, TaskState, ready_task
-from services.execution.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState
+from services.execution.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState, types_of
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,12 @@ def rebase(
                 )
             )
         lines.append(line.model_copy(update={"recipes": tuple(recipes)}))
-    types = {step.device_type for routing in command.routings for step in routing.steps}
-    waits = [max(routings[routing.snapshot_id].waiting.values()) for routing in command.routings]
+    types = types_of(command.routings)
     rebased = order.model_copy(
         update={
             "lines": tuple(lines),
             "sequence": order.sequence + 1,
-            "device_types": tuple(sorted({*order.device_types, *types})),
-            "longest_wait": max([order.longest_wait, *waits]),
+            **{name: tuple(sorted({*getattr(order, name), *more})) for name, more in types.items()},
         }
     )
     return Rebased(rebased, tuple(changes), tuple(removed), tuple(created))

@@ -23,6 +23,8 @@ def ignored(task: Task | None, report: Report, site: str) -> IgnoredReason | Non
 
 
 def _of_the_newest_lease(task: Task, report: Report) -> IgnoredReason | None:
+    if task.state is TaskState.BLOCKED:
+        return IgnoredReason.NOT_LEASED
     if task.state in {TaskState.COMPLETED, TaskState.FAILED} or report.fence <= task.closed_fence:
         return IgnoredReason.DUPLICATE
     if task.device_id != report.device_id:

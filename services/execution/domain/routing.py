@@ -41,8 +41,26 @@ class Routing:
         )
 
     @cached_property
+    def work_left(self) -> Mapping[int, float]:
+        """Expected seconds of each step and of all that wait for it."""
+        return {
+            number: step.expected_seconds + sum(self.steps[after].expected_seconds for after in self.behind[number])
+            for number, step in self.steps.items()
+        }
+
+    @cached_property
+    def device_types(self) -> frozenset[str]:
+        """Every device type that may be given one of its steps."""
+        return frozenset(name for step in self.data.steps for name in (step.device_type, *(step.alternatives or ())))
+
+    @cached_property
     def waiting(self) -> Mapping[int, int]:
         """How many steps wait for each step, directly or behind others."""
+        return {number: len(steps) for number, steps in self.behind.items()}
+
+    @cached_property
+    def behind(self) -> Mapping[int, frozenset[int]]:
+        """The steps that wait for each step, directly or behind others."""
         behind: dict[int, frozenset[int]] = {}
 
         def collect(number: int) -> frozenset[int]:
@@ -53,7 +71,7 @@ class Routing:
         # From the back, so that the recursion stays shallow however long the chain is.
         for number in reversed(self.in_order):
             collect(number)
-        return {number: len(steps) for number, steps in behind.items()}
+        return behind
 
     @cached_property
     def in_order(self) -> tuple[int, ...]:

@@ -5,22 +5,26 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from libs.contracts.base import Message
-from libs.contracts.execution import WorkOrderCompleted, WorkOrderProgressed
+from libs.contracts.execution import WorkOrderCompleted, WorkOrderHalted, WorkOrderProgressed
 from libs.contracts.task_generation import ExecutionRange, GenerateTasks
 from services.execution.domain.routing import Routing
-from services.execution.domain.work_order import RecipePlan, WorkOrder, WorkOrderState
-
-Counts = Mapping[tuple[str, str, str], int]
-"""Increments of (line, recipe, counter)."""
+from services.execution.domain.work_order import Counts, WorkOrder, WorkOrderState
 
 
 def settle(
-    order: WorkOrder, counts: Counts, routings: Mapping[str, Routing], window: int, now: datetime
+    order: WorkOrder, counts: Counts, routings: Mapping[str, Routing], window: int, now: datetime, limit: int
 ) -> tuple[WorkOrder, Counter[tuple[str, str, str]], list[tuple[Message, int | None]]]:
-    """The order with the counts added, all increments (those of `requested` too), messages with their sequence."""
+    """The order with the counts added, all increments (those of `requested` too), messages with their sequence.
+
+    `limit` is the site's, of replacements: what exceeds it is planned all the same, but the order halts.
+    """
     increments = Counter(counts)
     counted = _added(order, increments)
     messages: list[tuple[Message, int | None]] = []
+    halts = [] if counted.fulfilled else exceeded(order, counted, limit)
+    if halts and counted.state in {WorkOrderState.OPEN, WorkOrderState.PAUSED}:
+        counted = counted.model_copy(update={"state": WorkOrderState.PAUSED})
+        messages += [(each, None) for each in halts]
     if counted.state is WorkOrderState.OPEN:
         for command in refills(counted, routings, window):
             messages.append((command, None))
@@ -42,6 +46,24 @@ def settle(
         project_id=order.id, order_id=order.order_id, lines=lines, started_at=done.started_at, completed_at=now
     )
     return done, increments, [(completed, done.sequence), *messages]
+
+
+def exceeded(before: WorkOrder, after: WorkOrder, limit: int) -> list[WorkOrderHalted]:
+    """Recipes of which more executions are scrapped, only now, than may be replaced."""
+    return [
+        WorkOrderHalted(
+            project_id=after.id,
+            order_id=after.order_id,
+            code="REPLACEMENT_LIMIT",
+            line_id=line.line_id,
+            recipe_code=recipe.recipe_code,
+            message=f"line {line.line_id}, recipe {recipe.recipe_code}: {recipe.scrapped} executions are scrapped, "
+            f"{recipe.allowed(limit)} may be replaced",
+        )
+        for earlier, line in zip(before.lines, after.lines, strict=True)
+        for known, recipe in zip(earlier.recipes, line.recipes, strict=True)
+        if known.scrapped <= recipe.allowed(limit) < recipe.scrapped
+    ]
 
 
 def refills(order: WorkOrder, routings: Mapping[str, Routing], window: int) -> list[GenerateTasks]:
@@ -77,17 +99,9 @@ def _added(order: WorkOrder, counts: Counts) -> WorkOrder:
         update={
             "lines": tuple(
                 line.model_copy(
-                    update={"recipes": tuple(_recipe(line.line_id, recipe, counts) for recipe in line.recipes)}
+                    update={"recipes": tuple(recipe.counted(line.line_id, counts) for recipe in line.recipes)}
                 )
                 for line in order.lines
             )
         }
     )
-
-
-def _recipe(line_id: str, recipe: RecipePlan, counts: Counts) -> RecipePlan:
-    changed = {
-        counter: getattr(recipe, counter) + counts.get((line_id, recipe.recipe_code, counter), 0)
-        for counter in ("requested", "planned", "begun", "good", "scrapped")
-    }
-    return recipe.model_copy(update=changed)

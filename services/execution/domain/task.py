@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
+from libs.contracts.devices import Outcome
 from services.execution.domain.routing import Routing
 
 FRESH = timedelta(minutes=30)
@@ -17,6 +18,7 @@ WAITING_SCORE = 5
 class TaskState(StrEnum):
     """With the Job Order states of OPC 10031-4 that they stand for."""
 
+    BLOCKED = "BLOCKED"  # NotAllowedToStart
     READY = "READY"  # AllowedToStart/Ready
     LEASED = "LEASED"  # AllowedToStart/Loaded
     RUNNING = "RUNNING"  # Running
@@ -39,9 +41,37 @@ def execution_key(project_id: str, line_id: str, recipe_code: str, execution: in
     return f"{project_id}/{line_id}/{recipe_code}/{execution}"
 
 
+def source_key(project_id: str, snapshot_id: str, step: int) -> str:
+    return f"{project_id}/{snapshot_id}/{step}"
+
+
+class Pieces(NamedTuple):
+    """How far a step that makes several pieces has come. What a device says is cumulative under its fence."""
+
+    earlier: int = 0
+    """Good ones made under fences before `fence`."""
+    good: int = 0
+    scrapped: int = 0
+    fence: int = 0
+
+    def under(self, fence: int) -> "Pieces":
+        """The same, ready for what is said under a fence."""
+        return self if fence == self.fence else Pieces(self.earlier + self.good, 0, 0, fence)
+
+    def left(self, wanted: int) -> int:
+        """Pieces that a new attempt has to make."""
+        return wanted - self.earlier - self.good
+
+
+NO_PIECES = Pieces()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task exists from the moment its predecessors are done; before that it is BLOCKED and only planned."""
+    """A task exists from the moment its predecessors are done; before that it is BLOCKED and only planned.
+
+    A BLOCKED one exists where an execution went back: what stands before it is to be done again.
+    """
 
     id: str
     site: str
@@ -59,6 +89,10 @@ class Task:
     """The newest fence whose attempt has ended; a report of it, or of an older one, comes too late."""
     device_id: str | None = None
     """The device that holds the task, or held it last."""
+    leased_type: str | None = None
+    """That device's type, where it is an alternative to the planned one."""
+    alternatives: tuple[str, ...] = ()
+    """Other device types that can do it, the preferred one first."""
     begun: bool = False
     outcome: str | None = None
     rank: int = 0
@@ -68,22 +102,70 @@ class Task:
     """When the next attempt may begin; None when it may at once."""
     cause: dict[str, str | None] = field(default_factory=dict)
     """Site, correlation and trace of the message that made the task ready."""
+    revised: bool = False
+    """The execution went back at some time: more of its tasks exist than the ones that are done and the next."""
+    reworks: int = 0
+    """How often devices sent the execution back."""
+    pieces: Pieces = NO_PIECES
+    request: str | None = None
+    """The operator's request that changed it last."""
 
     @property
     def execution_key(self) -> str:
         return execution_key(self.project_id, self.line_id, self.recipe_code, self.execution)
 
     @property
-    def queue(self) -> str | None:
-        """The dispatch queue in which the task waits; None when it does not wait."""
-        if self.state is TaskState.READY and self.delayed_until is None:
-            return f"{self.site}/{self.device_type}"
-        return None
+    def is_good(self) -> bool:
+        return self.state is TaskState.COMPLETED and self.outcome == Outcome.GOOD
+
+    @property
+    def ruined(self) -> bool:
+        """Its execution was given up for it."""
+        return self.state is TaskState.FAILED or (self.state is TaskState.COMPLETED and self.outcome == Outcome.SCRAP)
+
+    @property
+    def waits(self) -> bool:
+        """It could be handed out now."""
+        return self.state is TaskState.READY and self.delayed_until is None
+
+    @property
+    def queue(self) -> str:
+        """The dispatch queue in which the task waits when it waits."""
+        return f"{self.site}/{self.device_type}"
+
+    @property
+    def source(self) -> str:
+        """Where a dispatch queue has it from: tasks of one source differ in execution and freshness only."""
+        return source_key(self.project_id, self.snapshot_id, self.step)
+
+    @property
+    def held_by_type(self) -> str:
+        """The type of the device that holds it, or held it last: where it is told what happens to the task."""
+        return self.leased_type or self.device_type
+
+    @property
+    def pool(self) -> str:
+        """The devices among which it is held when it is held."""
+        return f"{self.site}/{self.held_by_type}"
 
     def freshened(self, until: datetime) -> "Task":
         """Another step of the same execution was completed just now."""
         rank = self.rank if self.fresh_until is not None else self.rank + FRESH_SCORE
         return replace(self, fresh_until=until, rank=rank)
+
+
+def again(task: Task, routing: Routing, state: TaskState, fresh_until: datetime | None = None) -> Task:
+    """The task to be done, as if for the first time but for its fences: nothing said under them counts any more."""
+    return replace(
+        task,
+        state=state,
+        attempt=1,
+        closed_fence=task.fence,
+        outcome=None,
+        rank=WAITING_SCORE * routing.waiting[task.step] + (FRESH_SCORE if fresh_until else 0),
+        fresh_until=fresh_until,
+        delayed_until=None,
+    )
 
 
 def ready_task(
@@ -109,6 +191,7 @@ def ready_task(
         execution=execution,
         step=step,
         device_type=routing.steps[step].device_type,
+        alternatives=routing.steps[step].alternatives or (),
         rank=rank,
         fresh_until=fresh_until,
         cause=cause,

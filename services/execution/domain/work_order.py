@@ -1,5 +1,6 @@
 """The work order: a project's order on the floor, with its plan and its counters."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
@@ -7,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from libs.contracts.base import Priority
 from libs.contracts.erp import LineProgress
-from libs.contracts.execution import AdmitWorkOrder
+from libs.contracts.execution import AdmitWorkOrder, Routing
 
 
 class WorkOrderState(StrEnum):
@@ -18,6 +19,12 @@ class WorkOrderState(StrEnum):
     COMPLETED = "COMPLETED"
     WITHDRAWN = "WITHDRAWN"
     """An activation was undone: what remains is the memory of it, so that nothing late comes in."""
+
+
+COUNTERS = ("requested", "planned", "begun", "good", "scrapped", "withdrawn")
+
+Counts = Mapping[tuple[str, str, str], int]
+"""Increments of (line, recipe, counter)."""
 
 
 class Route(BaseModel):
@@ -44,12 +51,39 @@ class RecipePlan(BaseModel):
     needed: int
     """Good executions that fulfil the line."""
     planned: int
-    """Needed, and one more for each that was scrapped."""
+    """Needed, and one more for each that was scrapped or withdrawn."""
     requested: int = 0
     """The highest execution number that was asked of task generation."""
     begun: int = 0
     good: int = 0
     scrapped: int = 0
+    withdrawn: int = 0
+    """Taken back: they replaced executions that turned out not to be scrapped."""
+    unstaged: tuple[int, ...] = ()
+    """Those of them whose task batches were still under way: what comes of them is not to be made."""
+    allowance: int | None = None
+    """How many may be scrapped before the order halts, once an operator has let it go on; None: what the site says."""
+
+    def counted(self, line_id: str, counts: Counts) -> "RecipePlan":
+        """The plan with increments added."""
+        added = {
+            counter: getattr(self, counter) + amount
+            for counter in COUNTERS
+            if (amount := counts.get((line_id, self.recipe_code, counter), 0))
+        }
+        return self.model_copy(update=added) if added else self
+
+    def allowed(self, limit: int) -> int:
+        """How many may be scrapped before the order halts; `limit` is the site's."""
+        return limit if self.allowance is None else self.allowance
+
+    def raised(self, limit: int) -> "RecipePlan":
+        """What was exceeded is raised by as many limits as it takes."""
+        over = self.scrapped - self.allowed(limit)
+        if over <= 0:
+            return self
+        step = max(limit, 1)
+        return self.model_copy(update={"allowance": self.allowed(limit) + -(-over // step) * step})
 
     def snapshot_for(self, execution: int) -> str:
         """What an execution builds, unless it was begun before the change."""
@@ -82,7 +116,7 @@ class RecipePlan(BaseModel):
     @property
     def open(self) -> int:
         """Executions that are generated, or about to be, and not ended."""
-        return self.requested - self.good - self.scrapped
+        return self.requested - self.good - self.scrapped - self.withdrawn
 
 
 class Line(BaseModel):
@@ -124,12 +158,19 @@ class WorkOrder(BaseModel):
     deadline: datetime | None
     ordered_at: datetime
     lines: tuple[Line, ...]
+    released_at: datetime | None = None
     device_types: tuple[str, ...] = ()
-    longest_wait: int = 0
-    """The most steps that wait for any one step of its recipes: bounds what its tasks can score."""
+    """All that may be given a task of it."""
+    alternative_types: tuple[str, ...] = ()
+    """Those of them that are an alternative to some step's planned one."""
     sequence: int = 0
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    ended_at: datetime | None = None
+    """When it was completed or cancelled; a while after that its tasks are archived."""
+    archived_in: str | None = None
+    """Where tasks of it are archived; some may still be on the floor until `archived_at`."""
+    archived_at: datetime | None = None
 
     def place(self, line_id: str, recipe_code: str) -> tuple[int, int]:
         """Where in the document the counters of a line's recipe stand."""
@@ -139,6 +180,23 @@ class WorkOrder(BaseModel):
                     if recipe.recipe_code == recipe_code:
                         return line_index, recipe_index
         raise KeyError(f"work order {self.id} has no line {line_id} with recipe {recipe_code}")
+
+    def raised(self, limit: int) -> "WorkOrder":
+        """An operator lets the order go on although more was scrapped than may be."""
+        lines = tuple(
+            line.model_copy(update={"recipes": tuple(recipe.raised(limit) for recipe in line.recipes)})
+            for line in self.lines
+        )
+        return self.model_copy(update={"lines": lines})
+
+    def without(self, line_id: str, recipe_code: str, execution: int) -> "WorkOrder":
+        """The tasks of an execution that are on their way are not to be made."""
+        line, recipe = self.place(line_id, recipe_code)
+        lines, recipes = list(self.lines), list(self.lines[line].recipes)
+        unstaged = (*recipes[recipe].unstaged, execution)
+        recipes[recipe] = recipes[recipe].model_copy(update={"unstaged": unstaged})
+        lines[line] = lines[line].model_copy(update={"recipes": tuple(recipes)})
+        return self.model_copy(update={"lines": tuple(lines)})
 
     @property
     def snapshot_ids(self) -> frozenset[str]:
@@ -153,8 +211,18 @@ class WorkOrder(BaseModel):
         return all(recipe.good >= recipe.needed for line in self.lines for recipe in line.recipes)
 
 
-def admitted(order: AdmitWorkOrder, site: str, withdrawn: tuple[str, ...], waits: dict[str, int]) -> WorkOrder:
-    """A new work order, STAGED; `waits` is the most waiting steps by snapshot."""
+def types_of(routings: Iterable[Routing]) -> dict[str, tuple[str, ...]]:
+    """Which device types may be given a step, and which of them as an alternative."""
+    steps = [step for routing in routings for step in routing.steps]
+    alternatives = {name for step in steps for name in step.alternatives or ()}
+    return {
+        "device_types": tuple(sorted({step.device_type for step in steps} | alternatives)),
+        "alternative_types": tuple(sorted(alternatives)),
+    }
+
+
+def admitted(order: AdmitWorkOrder, site: str, withdrawn: tuple[str, ...]) -> WorkOrder:
+    """A new work order, STAGED."""
     lines = tuple(
         Line(
             line_id=line.line_id,
@@ -172,7 +240,6 @@ def admitted(order: AdmitWorkOrder, site: str, withdrawn: tuple[str, ...], waits
         )
         for line in order.lines
     )
-    types = {step.device_type for routing in order.routings for step in routing.steps}
     return WorkOrder(
         id=order.project_id,
         site=site,
@@ -184,6 +251,5 @@ def admitted(order: AdmitWorkOrder, site: str, withdrawn: tuple[str, ...], waits
         deadline=order.deadline,
         ordered_at=order.ordered_at,
         lines=lines,
-        device_types=tuple(sorted(types)),
-        longest_wait=max(waits.values(), default=0),
+        **types_of(order.routings),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, assert_never
 
 import structlog
@@ -31,7 +32,6 @@ from libs.messaging.work import Work
 from services.execution.domain import admission
 from services.execution.domain.admission import Policies
 from services.execution.domain.control import Control, steer
-from services.execution.domain.routing import Routing
 from services.execution.domain.settlement import settle
 from services.execution.domain.work_order import WorkOrder, WorkOrderState, admitted
 from services.execution.ports import Asked, Devices, Generations, Routings, Tasks, WorkOrders
@@ -86,7 +86,8 @@ class CommandHandlers:
         if isinstance(reply, WorkOrderReleased):
             return order
         routings = await self.routings.load(work, order.site, order.snapshot_ids)
-        settled, _, messages = settle(order, {}, routings, self.window, work.now)
+        limit = self.policies.of(order.site).max_replacements
+        settled, _, messages = settle(order, {}, routings, self.window, work.now, limit)
         for out, sequence in messages:
             work.send(out, message.cause, sequence=sequence)
         asked = [Asked(out, message.cause) for out, _ in messages if isinstance(out, GenerateTasks)]
@@ -103,9 +104,9 @@ class CommandHandlers:
             case WithdrawWorkOrder():
                 return await self._withdraw(order, command, message.site, work)
             case ReleaseWorkOrder():
-                return _release(order, command)
+                return _release(order, command, work.now)
             case ChangeWorkOrder() | PauseWorkOrder() | ResumeWorkOrder() | CancelWorkOrder():
-                return steer(order, command, self.policies.of(message.site).max_executions)
+                return steer(order, command, self.policies.of(message.site))
             case _:
                 assert_never(command)
 
@@ -120,9 +121,8 @@ class CommandHandlers:
         if errors:
             return order, WorkOrderRefused(**ids, errors=errors)
         withdrawn = order.withdrawn if order else ()
-        waits = {routing.snapshot_id: max(Routing(routing).waiting.values()) for routing in command.routings}
         await self.routings.keep(work, site, command.routings)
-        return admitted(command, site, withdrawn, waits), WorkOrderAdmitted(**ids, warnings=warnings)
+        return admitted(command, site, withdrawn), WorkOrderAdmitted(**ids, warnings=warnings)
 
     async def _withdraw(
         self, order: WorkOrder | None, command: WithdrawWorkOrder, site: str, work: Work
@@ -142,13 +142,13 @@ class CommandHandlers:
         return order.model_copy(update={"state": WorkOrderState.WITHDRAWN, "withdrawn": withdrawn, "lines": ()}), reply
 
 
-def _release(order: WorkOrder | None, command: ReleaseWorkOrder) -> tuple[WorkOrder | None, Message]:
+def _release(order: WorkOrder | None, command: ReleaseWorkOrder, now: datetime) -> tuple[WorkOrder | None, Message]:
     reply = WorkOrderReleased(activation_id=command.activation_id, project_id=command.project_id)
     if order is None or order.activation_id != command.activation_id or order.state is WorkOrderState.WITHDRAWN:
         raise LookupError(f"no admitted work order for activation {command.activation_id}")
     if order.state is not WorkOrderState.STAGED:
         return order, reply
-    return order.model_copy(update={"state": WorkOrderState.OPEN}), reply
+    return order.model_copy(update={"state": WorkOrderState.OPEN, "released_at": now}), reply
 
 
 def _tombstone(command: WithdrawWorkOrder, site: str, work: Work) -> WorkOrder:

@@ -4,120 +4,98 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from libs.contracts.devices import TaskAssigned, TaskRevoked
 from libs.contracts.envelope import Cause
 from libs.contracts.execution import DispatchRequested, RevokeLeases
+from libs.contracts.floor import DeviceTypeChanged, ExpireLeases, HoldDeviceType, ReleaseDeviceType
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
-from services.execution.domain.dispatch import (
-    ALTERNATIVES,
-    Candidate,
-    FreeDevice,
-    Grant,
-    best_possible,
-    candidates,
-    grant,
-    merged,
-)
+from services.execution.domain.admission import Policies
+from services.execution.domain.dispatch import Contest, Grant, Slots
+from services.execution.domain.leases import has_open_lease
+from services.execution.domain.messages import assigned, revoked
 from services.execution.domain.task import TaskState
-from services.execution.ports import Devices, Routings, Tasks, WorkOrders
+from services.execution.handlers.leases import LeaseHandlers
+from services.execution.handlers.looking import Looking
+from services.execution.ports import Devices, Queues, Tasks
 
 DELAYS_AT_ONCE = 500
+
+Nudge = DispatchRequested | RevokeLeases | ExpireLeases | HoldDeviceType | ReleaseDeviceType
 
 
 @dataclass(frozen=True)
 class DispatchHandlers:
-    orders: WorkOrders
-    routings: Routings
     tasks: Tasks
+    queues: Queues
     devices: Devices
+    looking: Looking
+    leases: LeaseHandlers
+    policies: Policies
     lease: timedelta
     leases_at_once: int
 
-    async def on_nudges(self, run: Sequence[Incoming[DispatchRequested | RevokeLeases]], work: Work) -> None:
-        """Take back what is to be taken back; then any number of nudges for a device type are one look."""
+    async def on_nudges(self, run: Sequence[Incoming[Nudge]], work: Work) -> None:
+        """First what was said of the device types; then any number of nudges for one of them are one look."""
         for message in run:
-            if isinstance(message.data, RevokeLeases):
-                await self._revoke(message.data, message.cause, work)
+            match message.data:
+                case RevokeLeases():
+                    await self._revoke(message.data, message.cause, work)
+                case HoldDeviceType() | ReleaseDeviceType():
+                    await self._hold(message.data, message.cause, work)
+                case ExpireLeases():
+                    await self.leases.give_back(message.site, message.data.device_type, work)
+                case DispatchRequested():
+                    pass
         for site, device_type in dict.fromkeys((message.site, message.data.device_type) for message in run):
             await self._dispatch(site, device_type, work)
 
-    async def _revoke(self, command: RevokeLeases, cause: Cause, work: Work) -> None:
-        pool = f"{cause.site}/{command.device_type}"
-        leased = await self.tasks.leased(work, pool, command.project_id)
-        await self.tasks.save(work, [replace(task, state=TaskState.CANCELLED, fresh_until=None) for task in leased])
-        for task in leased:
-            assert task.device_id is not None, "a leased task has a device"
-            revoked = TaskRevoked(
-                task_id=task.id,
-                fence=task.fence,
-                device_id=task.device_id,
-                device_type=task.device_type,
-                reason=command.reason or "the order was cancelled",
-            )
-            work.send(revoked, cause)
-
     async def end_delays(self, work: Work) -> None:
         """Tick: attempts whose pause is over wait for dispatch again."""
-        for site, device_type in dict.fromkeys(await self.tasks.end_delays(work, DELAYS_AT_ONCE)):
+        for site, device_type in dict.fromkeys(await self.queues.end_delays(work, DELAYS_AT_ONCE)):
             work.send(DispatchRequested(device_type=device_type), Cause(site=site))
+
+    async def _revoke(self, command: RevokeLeases, cause: Cause, work: Work) -> None:
+        leased = await self.queues.leased(work, f"{cause.site}/{command.device_type}", command.project_id)
+        await self.tasks.save(work, [replace(task, state=TaskState.CANCELLED, fresh_until=None) for task in leased])
+        for task in leased:
+            work.send(revoked(task, command.reason or "the order was cancelled"), cause)
+
+    async def _hold(self, command: HoldDeviceType | ReleaseDeviceType, cause: Cause, work: Work) -> None:
+        reason = command.reason if isinstance(command, HoldDeviceType) else None
+        await self.devices.hold_type(work, cause.site, command.device_type, reason)
+        changed = DeviceTypeChanged(device_type=command.device_type, held=reason, by=command.by, at=work.now)
+        work.send(changed, cause)
 
     async def _dispatch(self, site: str, device_type: str, work: Work) -> None:
-        free = await self._free(site, device_type, work)
-        slots = sum(device.free for device in free)
-        if not slots:
+        if await self.devices.held_type(work, site, device_type) is not None:
             return
-        ranked = await self._best(site, device_type, min(slots, self.leases_at_once), work)
-        if slots > self.leases_at_once and len(ranked) > self.leases_at_once:
-            ranked = ranked[: self.leases_at_once]
-            work.send(DispatchRequested(device_type=device_type), Cause(site=site))
-        grants = grant(ranked, free, work.now)
-        expires_at = work.now + self.lease
-        await self.tasks.lease(work, grants, expires_at)
-        await self._assign(site, grants, work)
-
-    async def _free(self, site: str, device_type: str, work: Work) -> list[FreeDevice]:
-        live = await self.tasks.live(work, site, device_type)
-        devices = await self.devices.taking(work, site, device_type)
-        free = [FreeDevice(device_id, slots - live.get(device_id, 0)) for device_id, slots in devices]
-        return [device for device in free if device.free > 0]
-
-    async def _best(self, site: str, device_type: str, slots: int, work: Work) -> list[Candidate]:
-        """The best candidates of all open orders; an order is looked at only while it could still win."""
-        queue = f"{site}/{device_type}"
-        await self.tasks.expire_freshness(work, queue)
-        most = slots + ALTERNATIVES
-        best: list[Candidate] = []
-        orders = await self.orders.open_for(work, site, device_type)
-        for order in sorted(orders, key=lambda order: best_possible(order, work.now), reverse=True):
-            if len(best) == most and best_possible(order, work.now) < best[-1].score:
-                break
-            tasks = await self.tasks.waiting(work, queue, order.id, most)
-            best = merged(best, candidates(order, tasks, work.now), most)
-        return best
-
-    async def _assign(self, site: str, grants: Sequence[Grant], work: Work) -> None:
-        routings = await self.routings.load(work, site, {each.candidate.task.snapshot_id for each in grants})
-        for each in grants:
-            task, order = each.candidate.task, each.candidate.order
-            step = routings[task.snapshot_id].steps[task.step]
-            assigned = TaskAssigned(
-                task_id=task.id,
-                fence=task.fence + 1,
-                lease_expires_at=work.now + self.lease,
-                device_id=each.device_id,
-                device_type=task.device_type,
-                project_id=task.project_id,
-                order_id=order.order_id,
-                line_id=task.line_id,
-                recipe_code=task.recipe_code,
-                recipe_snapshot_id=task.snapshot_id,
-                execution_number=task.execution,
-                step=task.step,
-                name=step.name,
-                parameters=step.parameters,
-                expected_seconds=step.expected_seconds,
-                attempt=task.attempt,
-                priority=order.priority,
+        free = await self.looking.free(site, device_type, work)
+        if not free:
+            return
+        how = self.policies.of(site).dispatching
+        await self.queues.expire_freshness(work, f"{site}/{device_type}")
+        heads = await self.looking.heads(site, device_type, work)
+        contest = Contest(heads, Slots(free, work.now), how.rule, how.aging, work.now, self.leases_at_once)
+        while (wanted := contest.wanted()) is not None:
+            source, skip, limit = wanted
+            queue = f"{site}/{device_type}"
+            contest.feed(
+                await self.queues.waiting(work, queue, source.key, borrowed=source.borrowed, skip=skip, limit=limit)
             )
-            work.send(assigned, Cause.from_document(task.cause))
+        grants = contest.grants()
+        await self.queues.lease(work, grants, work.now + self.lease)
+        for each in grants:
+            self._assign(each, work)
+        if len(grants) == self.leases_at_once:
+            # More than one transaction's worth: others of the partition come first, then this again.
+            work.send(DispatchRequested(device_type=device_type), Cause(site=site))
+        for other in await self.looking.could_help(site, contest.unserved, work):
+            work.send(DispatchRequested(device_type=other), Cause(site=site))
+
+    def _assign(self, grant: Grant, work: Work) -> None:
+        task, cause = grant.task, Cause.from_document(grant.task.cause)
+        if has_open_lease(task):
+            # Nobody knows whether the device before is still at it; that somebody else is now, it has to know.
+            work.send(revoked(task, "the lease had run out, and the task was given away"), cause)
+        leased = replace(task, fence=task.fence + 1, device_id=grant.device.id, leased_type=grant.device.device_type)
+        work.send(assigned(leased, grant.source.step, grant.source.order, work.now + self.lease), cause)

@@ -89,6 +89,7 @@ class StagingHandlers:
         return [
             ready_task(order.site, order.id, executions.line_id, executions.recipe_code, number, step, routing, cause)
             for number in numbers
+            if number not in plan.unstaged
             for routing in (routings[plan.snapshot_for(number)],)
             for step in routing.first_steps
         ]

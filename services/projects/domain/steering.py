@@ -16,6 +16,7 @@ from libs.contracts.execution import (
     WorkOrderCancelled,
     WorkOrderChanged,
     WorkOrderControlRefused,
+    WorkOrderHalted,
     WorkOrderPaused,
     WorkOrderResumed,
 )
@@ -24,9 +25,19 @@ from services.projects.domain.progress import initial_progress
 from services.projects.domain.project import Out, Project, Wish, body_hash, change, revised
 from services.projects.domain.rejection import refuse, reject
 
-Answer = WorkOrderChanged | WorkOrderPaused | WorkOrderResumed | WorkOrderCancelled | WorkOrderControlRefused
+Answer = (
+    WorkOrderChanged
+    | WorkOrderPaused
+    | WorkOrderResumed
+    | WorkOrderCancelled
+    | WorkOrderControlRefused
+    | WorkOrderHalted
+)
 
 RELEASED = {ProjectState.ACTIVE, ProjectState.PAUSED}
+
+HALTED = "REPLACEMENT_LIMIT"
+"""Why the floor pauses by itself; stands among the project's errors until somebody resumes it."""
 
 
 def ask_for_change(project: Project, order: OrderRequested, cause: Cause, now: datetime) -> tuple[Project, list[Out]]:
@@ -101,6 +112,8 @@ def answered(project: Project, answer: Answer, now: datetime) -> tuple[Project, 
             return _moved(project, ProjectState.PAUSED, "paused", now)
         case WorkOrderResumed():
             return _moved(project, ProjectState.ACTIVE, "resumed", now)
+        case WorkOrderHalted():
+            return _halted(project, answer, now)
         case WorkOrderCancelled(reason=reason):
             request = answer.request
             wish = Wish(by=request.by, revision=request.revision or project.revision, reason=reason, cause={})
@@ -185,8 +198,21 @@ def _not_changeable(path: str, message: str) -> Problem:
 def _moved(project: Project, state: ProjectState, cause: str, now: datetime) -> tuple[Project, list[Out]]:
     if project.state is state:
         return project, []
-    moved, event = change(project, state, cause, now)
+    errors = project.errors
+    if state is ProjectState.ACTIVE:
+        errors = tuple(error for error in errors if error.code != HALTED)
+    moved, event = change(project, state, cause, now, errors=errors)
     return moved, [event]
+
+
+def _halted(project: Project, answer: WorkOrderHalted, now: datetime) -> tuple[Project, list[Out]]:
+    """The floor paused by itself; why stands on the project until somebody resumes it."""
+    problem = Problem(code=answer.code, path=f"lines[{answer.line_id}]", message=answer.message)
+    if problem in project.errors:
+        return project, []
+    cause, errors = f"halted: {answer.message}", (*project.errors, problem)
+    halted, event = change(project, ProjectState.PAUSED, cause, now, errors=errors)
+    return halted, [event]
 
 
 def _changed(project: Project, answer: WorkOrderChanged, now: datetime) -> tuple[Project, list[Out]]:

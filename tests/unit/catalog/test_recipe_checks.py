@@ -49,6 +49,14 @@ def test_all_problems_are_named_at_once() -> None:
     ]
 
 
+def test_alternatives_are_device_types_that_are_there_and_none_twice() -> None:
+    known = step(1)["device_type"]
+    assert found(step(1, alternatives=["laser", known])) == [
+        ("UNKNOWN_DEVICE_TYPE", "steps[0].alternatives[0]"),
+        ("DUPLICATE_DEVICE_TYPE", "steps[0].alternatives[1]"),
+    ]
+
+
 def test_a_cycle_is_drawn_from_its_lowest_step() -> None:
     [problem] = problems(step(3, [1]), step(1, [3]), step(2, []))
     assert problem.code == "CYCLE"

@@ -142,6 +142,50 @@ def test_a_good_executions_task_that_is_not_completed() -> None:
     assert whats(tasks=tasks) == ["FRAME: tasks of good executions not COMPLETED"]
 
 
+def test_a_report_that_was_taken_back_counts_nothing_and_what_is_true_instead_does() -> None:
+    """Frame 2 was good in both steps, then its first one was scrap after all."""
+    before = [
+        replace(entry("FRAME", 2, 1), id="2/1#1"),
+        replace(entry("FRAME", 2, 2), id="2/2#1"),
+        replace(entry("FRAME", 2, 1, "REVERSED", False), id="2/1#1/reversed", reverses="2/1#1", reopens="2/2#1"),
+    ]
+    ledger = [one for one in LEDGER if one != entry("FRAME", 2, 1, "SCRAP")]
+    tasks = [*TASKS, task("FRAME", 2, 2)]
+    assert whats(ledger=[*ledger, *before, entry("FRAME", 2, 1, "SCRAP")], tasks=tasks) == []
+    assert whats(ledger=[*ledger, *before[:2], entry("FRAME", 2, 1, "SCRAP")], tasks=tasks) == [
+        "FRAME: steps counted twice (execution, step)",
+        "FRAME: executions that the ledger says ended well, each once",
+    ]
+
+
+def test_steps_that_were_done_again_count_once() -> None:
+    """Frame 1 went back from step 2 to step 1."""
+    again = [
+        replace(entry("FRAME", 1, 1), fence=1),
+        replace(entry("FRAME", 1, 2, "REWORK"), fence=1, voids=((1, 1),)),
+        replace(entry("FRAME", 1, 1), fence=2),
+    ]
+    ledger = [one for one in LEDGER if one != entry("FRAME", 1, 1)]
+    assert whats(ledger=[*ledger, *again]) == []
+    assert "FRAME: steps counted twice (execution, step)" in whats(ledger=[*ledger, again[0], again[2]])
+
+
+def test_an_execution_that_was_taken_back_is_neither_good_nor_scrapped() -> None:
+    withdrawn = replace(entry("FRAME", 4, 0, "WITHDRAWN"), id="4/withdrawn")
+    tasks = [*TASKS, task("FRAME", 4, 1, "CANCELLED")]
+    assert whats(ledger=[*LEDGER, withdrawn], tasks=tasks) == []
+    assert "FRAME: executions with tasks" in whats(tasks=tasks)
+    assert "FRAME: tasks still open" in whats(ledger=[*LEDGER, withdrawn], tasks=[*TASKS, task("FRAME", 4, 1, "READY")])
+    assert "FRAME: executions that are both withdrawn and ended" in whats(
+        ledger=[*LEDGER, replace(withdrawn, execution=1)], tasks=[*TASKS, task("FRAME", 4, 1, "CANCELLED")]
+    )
+
+
+def test_a_step_that_failed_for_good_is_scrap() -> None:
+    ledger = [one for one in LEDGER if one != entry("FRAME", 2, 1, "SCRAP")]
+    assert whats(ledger=[*ledger, entry("FRAME", 2, 1, "FAILED", True)]) == []
+
+
 def test_strangers_are_named() -> None:
     bell = replace(entry("WHEEL", 1, 1), recipe_code="BELL")
     assert whats(ledger=[*LEDGER, bell]) == ["recipes that are not the line's"]

@@ -59,7 +59,7 @@ def wheel(quantity: int) -> dict[str, Any]:
 
 
 def staged(by: AdmitWorkOrder, state: WorkOrderState = WorkOrderState.STAGED, withdrawn: tuple[str, ...] = ()) -> Any:
-    order = admitted(by, "main", withdrawn, {})
+    order = admitted(by, "main", withdrawn)
     return order.model_copy(update={"state": state})
 
 

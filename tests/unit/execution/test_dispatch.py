@@ -1,85 +1,225 @@
-"""Dispatch picks what a plain sort over everything would pick."""
+"""Dispatch gives every free slot exactly what a search through everything would give it."""
 
 import random
-from dataclasses import replace
+from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from libs.contracts.base import Priority
-from services.execution.domain.dispatch import FreeDevice, best_possible, candidates, deadline_part, grant, merged
-from services.execution.domain.task import ready_task
-from tests.unit.execution.test_progress import CAUSE, CHAIN, NOW, order, routing
+from libs.contracts.catalog import Requirement
+from libs.contracts.devices import Quantity
+from libs.contracts.reservations import ReservationKind
+from services.execution.domain.availability import Availability, Span
+from services.execution.domain.dispatch import FreeDevice, unfit
+from services.execution.domain.task import Task
+from services.execution.domain.urgency import Aging, Rule, Source, is_fresh, score
+from tests.unit.execution.floor import NOW, decide, device, order, recipe, step, stocked, waiting
 
-ROUTE = routing(CHAIN)
-
-
-def waiting(project: str, execution: int, step: int = 1, fresh: bool = False):  # type: ignore[no-untyped-def]
-    until = NOW + timedelta(minutes=5) if fresh else None
-    return ready_task("main", project, "L", "frame", execution, step, ROUTE, CAUSE.as_document(), until)
-
-
-@pytest.mark.parametrize(("days", "part"), [(None, 0), (0, 10), (4, 6), (10, 0), (30, 0), (-2, 12)])
-def test_deadline_part(days: int | None, part: float) -> None:
-    deadline = None if days is None else NOW + timedelta(days=days)
-    assert deadline_part(order().model_copy(update={"deadline": deadline}), NOW) == part
+CHAIN = recipe(step(1), step(2, 1), step(3, 2))
+POWER = Requirement(property="laser.power", at_least=4, unit="kW")
+FOUR_KW = {"laser.power": Quantity(value=4, unit="kW")}
 
 
-def test_the_score_is_the_sum_of_its_parts() -> None:
-    urgent = order().model_copy(update={"priority": Priority.URGENT, "deadline": NOW + timedelta(days=4)})
-    (candidate,) = candidates(urgent, [waiting("P", 1, step=2, fresh=True)], NOW)
-    assert candidate.score == 40 + 6 + 5 * 1 + 15
+def executions(grants: list[Any]) -> list[int]:
+    return [grant.task.execution for grant in grants]
 
 
 def test_ties_go_to_the_older_order_then_the_lower_execution() -> None:
-    older = order().model_copy(update={"id": "B", "ordered_at": NOW - timedelta(days=1)})
-    younger = order().model_copy(update={"id": "A"})
-    ranked = merged(
-        candidates(younger, [waiting("A", 1)], NOW), candidates(older, [waiting("B", 2), waiting("B", 1)], NOW), 10
-    )
-    assert [(each.order.id, each.task.execution) for each in ranked] == [("B", 1), ("B", 2), ("A", 1)]
+    older = Source(order("B", ordered_at=NOW - timedelta(days=1)), CHAIN, 1)
+    younger = Source(order("A"), CHAIN, 1)
+    stock = stocked((younger, [waiting(younger, 1)]), (older, [waiting(older, 2), waiting(older, 1)]))
+    grants = decide(stock, [FreeDevice(device(slots=9), 9)])
+    assert [(grant.source.order.id, grant.task.execution) for grant in grants] == [("B", 1), ("B", 2), ("A", 1)]
 
 
 def test_every_slot_gets_one_task_and_no_device_more_than_its_slots() -> None:
-    ranked = candidates(order(), [waiting("P", number) for number in range(1, 9)], NOW)
-    grants = grant(ranked, [FreeDevice("one", 1), FreeDevice("three", 3), FreeDevice("none", 0)], NOW)
-    assert [each.candidate.task.execution for each in grants] == [1, 2, 3, 4]
-    held = [each.device_id for each in grants]
-    assert (held.count("one"), held.count("three"), held.count("none")) == (1, 3, 0)
-    assert len(grants[0].explanation["alternatives"]) == 3
+    source = Source(order(), CHAIN, 1)
+    free = [FreeDevice(device("one"), 1), FreeDevice(device("three", slots=3), 3), FreeDevice(device("none"), 0)]
+    grants = decide(stocked((source, [waiting(source, number) for number in range(1, 9)])), free)
+    assert executions(grants) == [1, 2, 3, 4]
+    assert Counter(grant.device.id for grant in grants) == {"one": 1, "three": 3}
 
 
-def test_a_bounded_search_finds_the_argmax_of_thousands() -> None:
-    """The handler's rule to stop early, against sorting everything."""
-    dice = random.Random(7)
-    orders = [
-        order().model_copy(
-            update={
-                "id": f"P{number}",
-                "priority": dice.choice(list(Priority)),
-                "deadline": dice.choice([None, NOW + timedelta(hours=dice.randint(-50, 400))]),
-                "ordered_at": NOW - timedelta(minutes=dice.randint(0, 999)),
-                "longest_wait": 2,
-            }
+def test_what_is_begun_is_finished_before_more_is_begun() -> None:
+    first, last = Source(order(), CHAIN, 1), Source(order(), CHAIN, 3)
+    begun = waiting(last, 7, fresh=True)
+    grants = decide(stocked((first, [waiting(first, 1)]), (last, [begun])), [FreeDevice(device(), 1)])
+    assert [grant.task for grant in grants] == [begun], "15 for the third step, 10 for the two steps behind a first"
+
+
+def test_no_more_than_one_transaction_takes() -> None:
+    source = Source(order(), CHAIN, 1)
+    stock = stocked((source, [waiting(source, number) for number in range(1, 9)]))
+    assert executions(decide(stock, [FreeDevice(device(slots=8), 8)], most=3)) == [1, 2, 3]
+
+
+class TestCapability:
+    def test_a_demanding_task_gets_the_device_that_can_though_others_are_emptier(self) -> None:
+        demanding = Source(order(), recipe(step(1, requires=(POWER,))), 1)
+        free = [FreeDevice(device("weak", slots=5), 5), FreeDevice(device("strong", properties=FOUR_KW), 1)]
+        grants = decide(stocked((demanding, [waiting(demanding, 1), waiting(demanding, 2)])), free)
+        assert [(grant.task.execution, grant.device.id) for grant in grants] == [(1, "strong")]
+
+    def test_an_undemanding_task_leaves_the_able_device_free(self) -> None:
+        plain, demanding = Source(order("A"), CHAIN, 1), Source(order("B"), recipe(step(1, requires=(POWER,))), 1)
+        free = [FreeDevice(device("strong", properties=FOUR_KW), 1), FreeDevice(device("weak"), 1)]
+        grants = decide(stocked((plain, [waiting(plain, 1)]), (demanding, [waiting(demanding, 1)])), free)
+        assert {(grant.source.order.id, grant.device.id) for grant in grants} == {("A", "weak"), ("B", "strong")}
+
+    def test_a_group(self) -> None:
+        grouped = Source(order(), recipe(step(1, device_group="hall-2")), 1)
+        free = [FreeDevice(device("elsewhere"), 1), FreeDevice(device("there", groups=("hall-2",)), 1)]
+        assert [grant.device.id for grant in decide(stocked((grouped, [waiting(grouped, 1)])), free)] == ["there"]
+
+    def test_what_nobody_can_do_holds_nobody_up_and_is_named(self) -> None:
+        plain = Source(order("A", priority=Priority.LOW), CHAIN, 1)
+        demanding = Source(order("B", priority=Priority.URGENT), recipe(step(1, requires=(POWER,))), 1)
+        stock = stocked((plain, [waiting(plain, 1)]), (demanding, [waiting(demanding, 1)]))
+        (grant,) = decide(stock, [FreeDevice(device("weak"), 1)])
+        assert grant.source is plain
+        (passed_over,) = grant.explanation["alternatives"]
+        assert passed_over["task_id"].startswith("B/")
+        assert passed_over["lost"] == "weak lacks laser.power ≥ 4 kW"
+
+
+class TestReservations:
+    BOOKED = Availability(
+        (Span("R", ReservationKind.MAINTENANCE, NOW + timedelta(seconds=90), NOW + timedelta(hours=1), "planner"),)
+    )
+
+    def test_a_task_that_would_run_into_a_reservation_is_not_started(self) -> None:
+        long, short = (
+            Source(order("L", priority=Priority.URGENT), recipe(step(1, expected_seconds=91.0)), 1),
+            Source(order("S", priority=Priority.LOW), recipe(step(1, expected_seconds=90.0), code="short"), 1),
         )
-        for number in range(60)
+        stock = stocked((long, [waiting(long, 1)]), (short, [waiting(short, 1)]))
+        (grant,) = decide(stock, [FreeDevice(device(), 1, self.BOOKED)])
+        assert grant.source is short
+        assert "reserved for maintenance" in grant.explanation["alternatives"][0]["lost"]
+
+    def test_a_reserved_order_has_its_device_for_itself(self) -> None:
+        span = Span("R", ReservationKind.ORDER, NOW - timedelta(hours=1), NOW + timedelta(hours=1), "planner", "mine")
+        mine = Source(order("mine", priority=Priority.LOW), CHAIN, 1)
+        other = Source(order("other", priority=Priority.URGENT), CHAIN, 1)
+        stock = stocked((mine, [waiting(mine, 1)]), (other, [waiting(other, 1)]))
+        (grant,) = decide(stock, [FreeDevice(device(), 1, Availability((span,)))])
+        assert grant.source is mine
+
+
+def test_the_explanation_names_score_parts_and_why_the_best_others_lost() -> None:
+    urgent = Source(order("U", priority=Priority.URGENT, deadline=NOW + timedelta(days=4)), CHAIN, 2)
+    low = Source(order("V", priority=Priority.LOW), CHAIN, 1)
+    stock = stocked(
+        (urgent, [waiting(urgent, 1, fresh=True), waiting(urgent, 2)]),
+        (low, [waiting(low, number) for number in range(1, 9)]),
+    )
+    (grant,) = decide(stock, [FreeDevice(device(), 1)])
+    explained = grant.explanation
+    assert explained["score"] == 40 + 6 + 5 * 1 + 15
+    assert explained["parts"] == {"priority": 40, "deadline": 6, "waiting": 5, "aging": 0, "continuity": 15}
+    others = ["U/L/frame/2/2", "V/L/frame/1/1"]
+    assert [each["task_id"] for each in explained["alternatives"]] == others, "of a source not taken from, its head"
+    assert explained["alternatives"][0]["lost"] == "lower score: 51 < 66"
+
+
+class Oracle:
+    """Sorts everything there is, again for every slot, and takes the first that fits somewhere."""
+
+    def __init__(self, rule: Rule, aging: Aging) -> None:
+        self.rule, self.aging = rule, aging
+
+    def key(self, source: Source, task: Task) -> tuple[Any, ...]:
+        total = score(self.rule, source, is_fresh(task), NOW, self.aging).total
+        begun = 0 if self.rule is Rule.PRIORITY or is_fresh(task) else 1
+        return -total, begun, source.order.ordered_at, source.order.id, task.execution, task.id
+
+    def winners(self, stock: dict[str, tuple[Source, list[Task]]], free: list[FreeDevice], most: int) -> list[str]:
+        left = [(self.key(source, task), source, task) for source, tasks in stock.values() for task in tasks]
+        slots = {each.device.id: each.free for each in free}
+        won: list[str] = []
+        while len(won) < most:
+            able = [
+                (
+                    key,
+                    task.id,
+                    [each.device.id for each in free if slots[each.device.id] and not unfit(each, source, NOW)],
+                )
+                for key, source, task in left
+            ]
+            able = [each for each in able if each[2]]
+            if not able:
+                return won
+            _, task_id, _ = min(able)
+            won.append(task_id)
+            able_devices = next(each[2] for each in able if each[1] == task_id)
+            left = [each for each in left if each[2].id != task_id]
+            slots[self.choose(able_devices, free, slots)] -= 1
+        return won
+
+    @staticmethod
+    def choose(ids: list[str], free: list[FreeDevice], slots: dict[str, int]) -> str:
+        """The device that is equipped for least, then the emptiest."""
+        devices = {each.device.id: each.device for each in free}
+        return min(ids, key=lambda id_: (len(devices[id_].properties) + len(devices[id_].groups), -slots[id_], id_))
+
+
+@pytest.mark.parametrize("rule", list(Rule))
+@pytest.mark.parametrize("seed", range(3))
+def test_every_decision_is_the_argmax_of_thousands(seed: int, rule: Rule) -> None:
+    dice = random.Random(seed)
+    recipes = [
+        recipe(
+            *(
+                step(
+                    number,
+                    *(() if number == 1 else (number - 1,)),
+                    expected_seconds=float(dice.choice([10, 60, 300, 4000])),
+                    requires=(POWER,) if dice.random() < 0.2 else None,
+                    device_group="hall-2" if dice.random() < 0.2 else None,
+                )
+                for number in range(1, dice.randint(2, 6))
+            ),
+            code=f"r{index}",
+        )
+        for index in range(6)
     ]
-    tasks = {
-        each.id: [waiting(each.id, number, dice.choice([1, 2, 3]), dice.random() < 0.3) for number in range(1, 60)]
-        for each in orders
-    }
-    everything = [candidate for each in orders for candidate in candidates(each, tasks[each.id], NOW)]
-    for most in (1, 5, 40):
-        best: list = []  # type: ignore[type-arg]
-        for each in sorted(orders, key=lambda each: best_possible(each, NOW), reverse=True):
-            if len(best) == most and best_possible(each, NOW) < best[-1].score:
-                break
-            of_order = sorted(tasks[each.id], key=lambda task: (-task.rank, task.execution))[:most]
-            best = merged(best, candidates(each, of_order, NOW), most)
-        assert [each.task.id for each in best] == [each.task.id for each in merged([], everything, most)]
-
-
-def test_a_fresh_task_loses_its_bonus_once() -> None:
-    fresh = waiting("P", 1).freshened(NOW + timedelta(minutes=30))
-    assert fresh.freshened(NOW + timedelta(minutes=60)).rank == fresh.rank
-    assert replace(fresh, fresh_until=None).rank == fresh.rank
+    orders = [
+        order(
+            f"P{number}",
+            priority=dice.choice(list(Priority)),
+            deadline=dice.choice([None, NOW + timedelta(hours=dice.randint(-50, 400))]),
+            ordered_at=NOW - timedelta(minutes=dice.randint(0, 30)),
+            released_at=NOW - timedelta(hours=dice.randint(0, 100)),
+        )
+        for number in range(40)
+    ]
+    stock: dict[str, tuple[Source, list[Task]]] = {}
+    for each in orders:
+        routing = dice.choice(recipes)
+        for number in routing.steps:
+            source = Source(each, routing, number)
+            chosen = dice.sample(range(1, 99), dice.randint(0, 40))
+            stock[source.key] = source, [waiting(source, execution, dice.random() < 0.3) for execution in chosen]
+    assert sum(len(tasks) for _, tasks in stock.values()) > 1000
+    booked = Availability(
+        (Span("R", ReservationKind.ORDER, NOW - timedelta(hours=1), NOW + timedelta(hours=1), "planner", "P7"),)
+    )
+    free = [
+        FreeDevice(device("plain", slots=9), dice.randint(0, 9)),
+        FreeDevice(device("strong", slots=9, properties=FOUR_KW), dice.randint(1, 9)),
+        FreeDevice(device("hall", slots=9, groups=("hall-2",)), dice.randint(0, 3)),
+        FreeDevice(device("booked", slots=9), dice.randint(0, 3), booked),
+        FreeDevice(device("busy-soon", slots=9), 2, TestReservations.BOOKED),
+    ]
+    aging = Aging()
+    for most in (1, 5, 500):
+        grants = decide(stock, free, rule, most, aging=aging)
+        assert [grant.task.id for grant in grants] == Oracle(rule, aging).winners(stock, free, most)
+        assert all(
+            count <= {f.device.id: f.free for f in free}[id_]
+            for id_, count in Counter(grant.device.id for grant in grants).items()
+        )
+        for grant in grants:
+            assert unfit(next(each for each in free if each.device is grant.device), grant.source, NOW) is None

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,9 @@ from libs.contracts.base import Message, Priority
 from libs.contracts.catalog import OnExhausted
 from libs.contracts.envelope import Cause
 from libs.contracts.execution import IgnoredReason
-from services.execution.domain.progress import Backoff, Floor, Reported, apply
+from services.execution.domain.floor import Floor
+from services.execution.domain.outcomes import Backoff
+from services.execution.domain.progress import Reported, apply
 from services.execution.domain.routing import Routing
 from services.execution.domain.task import FRESH, Task, TaskState, ready_task
 from services.execution.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState
@@ -25,7 +28,9 @@ DIAMOND = {1: (), 2: (1,), 3: (1,), 4: (2, 3)}
 FORK = {1: (), 2: ()}
 
 
-def routing(shape: dict[int, tuple[int, ...]], max_attempts: int = 3, on_exhausted: str = "HOLD") -> Routing:
+def routing(
+    shape: dict[int, tuple[int, ...]], max_attempts: int = 3, on_exhausted: str = "HOLD", pieces: int | None = None
+) -> Routing:
     steps = tuple(
         execution.RoutingStep(
             step=step,
@@ -36,6 +41,7 @@ def routing(shape: dict[int, tuple[int, ...]], max_attempts: int = 3, on_exhaust
             parameters={},
             max_attempts=max_attempts,
             on_exhausted=OnExhausted(on_exhausted),
+            pieces=pieces,
         )
         for step, depends_on in shape.items()
     )
@@ -66,7 +72,9 @@ def floor(route: Routing, *tasks: Task) -> Floor:
     return Floor({"P": order()}, {"snap": route}, {each.id: each for each in tasks})
 
 
-def completed(step: int, fence: int = 1, outcome: str = "GOOD", device: str | None = None) -> devices.TaskCompleted:
+def completed(
+    step: int, fence: int = 1, outcome: str = "GOOD", device: str | None = None, **more: Any
+) -> devices.TaskCompleted:
     return devices.TaskCompleted(
         task_id=f"P/L/frame/1/{step}",
         fence=fence,
@@ -74,6 +82,7 @@ def completed(step: int, fence: int = 1, outcome: str = "GOOD", device: str | No
         project_id="P",
         at=NOW,
         outcome=devices.Outcome(outcome),
+        **more,
     )
 
 
@@ -233,7 +242,7 @@ def test_a_failed_attempt_is_retried_after_a_pause_that_doubles() -> None:
     route = routing(CHAIN)
     on = when(floor(route, task(1, route)), failed(1))
     again = on.tasks["P/L/frame/1/1"]
-    assert (again.state, again.attempt, again.queue) == (TaskState.READY, 2, None)
+    assert (again.state, again.attempt, again.waits) == (TaskState.READY, 2, False)
     assert again.delayed_until == NOW + timedelta(seconds=1)
     assert BACKOFF.before(3) == timedelta(seconds=2)
     assert BACKOFF.before(500) == timedelta(seconds=60)
@@ -275,10 +284,3 @@ def test_scrap_of_parallel_steps_plans_one_replacement() -> None:
     assert [message.reason for message in sent(on, execution.ReportIgnored)] == [  # type: ignore[attr-defined]
         IgnoredReason.NOT_LEASED
     ]
-
-
-def test_rework_is_held_and_not_lost() -> None:
-    route = routing(CHAIN)
-    on = when(floor(route, task(2, route, begun=True)), completed(2, outcome="REWORK"))
-    assert states(on) == {2: "HELD"}
-    assert counts(on) == {}

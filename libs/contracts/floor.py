@@ -1,0 +1,171 @@
+"""What operators say to the floor about devices and device types, and what they ask about a task."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from libs.contracts import topics
+from libs.contracts.base import Code, Count, Data, Message, Positive, Problem, Time, message
+from libs.contracts.devices import DeviceState, PropertyValue, TaskId
+from libs.contracts.execution import TaskEvent
+
+By = Field(min_length=1, max_length=200, description="who wants it")
+Why = Field(min_length=1, max_length=1000)
+
+
+@message("execution.device.hold.v1", topics.EXECUTION_DEVICE_COMMANDS, key="device_id")
+class HoldDevice(Message):
+    """No new tasks for the device, whatever it says of itself; what it holds goes on."""
+
+    device_id: Code
+    by: str = By
+    reason: str = Why
+
+
+@message("execution.device.release.v1", topics.EXECUTION_DEVICE_COMMANDS, key="device_id")
+class ReleaseDevice(Message):
+    """End of `HoldDevice`."""
+
+    device_id: Code
+    by: str = By
+
+
+@message("execution.device.changed.v1", topics.EXECUTION_DEVICE_EVENTS, key="device_id")
+class DeviceChanged(Message):
+    """A device as it is now; ordered by the envelope's sequence."""
+
+    device_id: Code
+    device_type: Code
+    name: str | None = None
+    slots: Positive
+    state: DeviceState
+    reason: str | None = None
+    held: str | None = Field(None, description="why an operator holds it back")
+    groups: tuple[Code, ...] = ()
+    properties: dict[Code, PropertyValue] = {}
+    at: Time
+
+
+@message("execution.device.control-refused.v1", topics.EXECUTION_DEVICE_EVENTS, key="device_id")
+class DeviceControlRefused(Message):
+    """The wish changed nothing, and why."""
+
+    device_id: Code
+    errors: tuple[Problem, ...]
+
+
+@message("execution.device-type.hold.v1", topics.EXECUTION_DISPATCH, key="device_type")
+class HoldDeviceType(Message):
+    """No new tasks for any device of the type; what they hold goes on. In force with the next decision."""
+
+    device_type: Code
+    by: str = By
+    reason: str = Why
+
+
+@message("execution.device-type.release.v1", topics.EXECUTION_DISPATCH, key="device_type")
+class ReleaseDeviceType(Message):
+    """End of `HoldDeviceType`."""
+
+    device_type: Code
+    by: str = By
+
+
+@message("execution.device-type.changed.v1", topics.EXECUTION_DEVICE_EVENTS, key="device_type")
+class DeviceTypeChanged(Message):
+    """Whether the device type is held, and why."""
+
+    device_type: Code
+    held: str | None = None
+    by: str
+    at: Time
+
+
+@message("execution.leases.expire.v1", topics.EXECUTION_DISPATCH, key="device_type")
+class ExpireLeases(Message):
+    """Some lease of the device type has run out, grace and all: its task is to wait for dispatch again."""
+
+    device_type: Code
+
+
+class ReturnReason(StrEnum):
+    LEASE_EXPIRED = "LEASE_EXPIRED"
+    DEVICE_LOST = "DEVICE_LOST"
+
+
+@message("execution.task.returned.v1", topics.EXECUTION_EVENTS, key="project_id")
+class TaskReturned(TaskEvent):
+    """The device is not heard of any more: the task waits for dispatch again, and a new lease has a new fence."""
+
+    reason: ReturnReason
+
+
+@message("execution.task.explain.v1", topics.EXECUTION_COMMANDS, key="project_id")
+class ExplainTask(Message):
+    """Why is the task where it is? Changes nothing."""
+
+    project_id: str = Field(min_length=1, max_length=100)
+    task_id: TaskId = Field(min_length=1, max_length=400)
+
+
+class WaitReason(StrEnum):
+    """Why a task does not run yet."""
+
+    UNKNOWN_TASK = "UNKNOWN_TASK"
+    NOT_PLANNED_YET = "NOT_PLANNED_YET"
+    ORDER_NOT_OPEN = "ORDER_NOT_OPEN"
+    PREDECESSOR = "PREDECESSOR"
+    HELD = "HELD"
+    RETRY_PAUSE = "RETRY_PAUSE"
+    DEVICE_TYPE_HELD = "DEVICE_TYPE_HELD"
+    DEVICE_TYPE_DOWN = "DEVICE_TYPE_DOWN"
+    NOT_CAPABLE = "NOT_CAPABLE"
+    RESERVED = "RESERVED"
+    NO_FREE_DEVICE = "NO_FREE_DEVICE"
+    LOWER_SCORE = "LOWER_SCORE"
+    NEXT = "NEXT"
+
+
+class NotYet(Data):
+    """One thing that stands between a task and its device."""
+
+    reason: WaitReason
+    message: str
+
+
+class Ranked(Data):
+    """A task with its score and what that is the sum of."""
+
+    task_id: TaskId
+    score: float
+    parts: dict[str, float]
+    lost: str | None = Field(None, description="why it was not the one")
+
+
+class Decision(Data):
+    """Why a task was given to its device: its score, and the best that were not."""
+
+    at: Time
+    rule: str
+    score: float
+    parts: dict[str, float]
+    device_id: Code
+    alternatives: tuple[Ranked, ...] = ()
+
+
+@message("execution.task.explained.v1", topics.EXECUTION_ANSWERS, key="project_id")
+class TaskExplained(Message):
+    """The answer to `ExplainTask`: where the task stands, why it was given away, or why not yet."""
+
+    project_id: str
+    task_id: TaskId
+    state: str | None = Field(None, description="absent when there is no such task")
+    device_type: Code | None = None
+    device_id: Code | None = None
+    fence: Count | None = None
+    attempt: Positive | None = None
+    lease_expires_at: Time | None = None
+    rank: Ranked | None = Field(None, description="what it would score now, when it waits")
+    not_yet: tuple[NotYet, ...] = ()
+    decision: Decision | None = Field(None, description="of its newest lease")
+    at: Time

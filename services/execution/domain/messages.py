@@ -1,0 +1,58 @@
+"""What devices are told of their tasks, and others of the devices."""
+
+from datetime import datetime
+
+from libs.contracts.devices import TaskAssigned, TaskRevoked
+from libs.contracts.execution import RoutingStep
+from libs.contracts.floor import DeviceChanged
+from services.execution.domain.device import Device
+from services.execution.domain.task import Task
+from services.execution.domain.work_order import WorkOrder
+
+
+def assigned(task: Task, step: RoutingStep, order: WorkOrder, expires_at: datetime) -> TaskAssigned:
+    """The lease that stands on the task."""
+    assert task.device_id is not None, "a device holds it"
+    return TaskAssigned(
+        task_id=task.id,
+        fence=task.fence,
+        lease_expires_at=expires_at,
+        device_id=task.device_id,
+        device_type=task.held_by_type,
+        project_id=task.project_id,
+        order_id=order.order_id,
+        line_id=task.line_id,
+        recipe_code=task.recipe_code,
+        recipe_snapshot_id=task.snapshot_id,
+        execution_number=task.execution,
+        step=task.step,
+        name=step.name,
+        parameters=step.parameters,
+        expected_seconds=step.expected_seconds,
+        attempt=task.attempt,
+        priority=order.priority,
+    )
+
+
+def revoked(task: Task, reason: str) -> TaskRevoked:
+    """The lease that stood on the task."""
+    assert task.device_id is not None, "a device holds or held it"
+    return TaskRevoked(
+        task_id=task.id, fence=task.fence, device_id=task.device_id, device_type=task.held_by_type, reason=reason
+    )
+
+
+def device_changed(device: Device, now: datetime) -> DeviceChanged:
+    """The device as it is now, for those who watch."""
+    return DeviceChanged(
+        device_id=device.id,
+        device_type=device.device_type,
+        name=device.name,
+        slots=device.slots,
+        state=device.state,
+        reason=device.reason,
+        held=device.held,
+        groups=device.groups,
+        properties=dict(device.properties),
+        at=now,
+    )

@@ -1,0 +1,99 @@
+"""What a look at a device type takes into account: devices with free slots, and the heads of what waits."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from libs.messaging.work import Work
+from services.execution.domain.dispatch import FreeDevice, Head, Slots
+from services.execution.domain.urgency import Source
+from services.execution.ports import Devices, HeadRow, Plans, Queues, Routings, WorkOrders
+
+
+@dataclass(frozen=True)
+class Looking:
+    orders: WorkOrders
+    routings: Routings
+    queues: Queues
+    devices: Devices
+    plans: Plans
+
+    async def free(self, site: str, device_type: str, work: Work) -> list[FreeDevice]:
+        """Devices of the type that take tasks, with their free slots; full ones are left out."""
+        devices = await self.devices.of_type(work, site, device_type)
+        live = await self.queues.live(work, site, device_type)
+        open_ = [device for device in devices if device.takes_tasks and device.slots > live.get(device.id, 0)]
+        if not open_:
+            return []
+        booked = await self.plans.availability(work, site, {device.id for device in open_})
+        return [FreeDevice(device, device.slots - live.get(device.id, 0), booked.get(device.id)) for device in open_]
+
+    async def heads(self, site: str, device_type: str, work: Work) -> list[Head]:
+        """The first task of every source of an open order; those planned for other types where these cannot now."""
+        queue = f"{site}/{device_type}"
+        rows = [(row, _origin(row)) for row in await self.queues.heads(work, queue)]
+        orders = await self.orders.open_among(work, {origin.project_id for _, origin in rows})
+        wanted = {origin.snapshot_id for _, origin in rows if origin.project_id in orders}
+        routings = await self.routings.load(work, site, wanted)
+        own = [
+            _head(row, Source(orders[origin.project_id], routings[origin.snapshot_id], origin.step))
+            for row, origin in rows
+            if origin.project_id in orders
+        ]
+        return own + await self._borrowed(site, device_type, work)
+
+    async def _borrowed(self, site: str, device_type: str, work: Work) -> list[Head]:
+        heads: list[Head] = []
+        elsewhere: dict[str, Slots] = {}
+        for order in await self.orders.lending(work, site, device_type):
+            routings = await self.routings.load(work, site, order.snapshot_ids)
+            for routing in routings.values():
+                for number, step in routing.steps.items():
+                    alternatives = step.alternatives or ()
+                    if device_type not in alternatives:
+                        continue
+                    source = Source(order, routing, number, borrowed=True)
+                    row = await self.queues.borrowed_head(work, f"{site}/{device_type}", source.key)
+                    preferred = (step.device_type, *alternatives[: alternatives.index(device_type)])
+                    if row and not await self._fits_any(site, preferred, source, elsewhere, work):
+                        heads.append(_head(row, source))
+        return heads
+
+    async def could_help(self, site: str, unserved: Iterable[Source], work: Work) -> list[str]:
+        """Other device types with a free slot for what waits on here."""
+        helpful: dict[str, None] = {}
+        elsewhere: dict[str, Slots] = {}
+        for source in unserved:
+            if source.borrowed:
+                continue
+            for device_type in source.step.alternatives or ():
+                if await self._fits_any(site, (device_type,), source, elsewhere, work):
+                    helpful[device_type] = None
+                    break
+        return list(helpful)
+
+    async def _fits_any(
+        self, site: str, device_types: Iterable[str], source: Source, known: dict[str, Slots], work: Work
+    ) -> bool:
+        for device_type in device_types:
+            if device_type not in known:
+                held = await self.devices.held_type(work, site, device_type)
+                known[device_type] = Slots([] if held else await self.free(site, device_type, work), work.now)
+            if known[device_type].fits(source):
+                return True
+        return False
+
+
+class _Origin(NamedTuple):
+    project_id: str
+    snapshot_id: str
+    step: int
+
+
+def _origin(row: HeadRow) -> _Origin:
+    project_id, snapshot_id, step = row.source.rsplit("/", 2)
+    return _Origin(project_id, snapshot_id, int(step))
+
+
+def _head(row: HeadRow, source: Source) -> Head:
+    return Head(source, row.task_id, row.execution, row.rank)

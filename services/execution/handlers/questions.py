@@ -1,0 +1,111 @@
+"""Questions about tasks: answered from what is stored, changing nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from libs.contracts.floor import Decision, ExplainTask, NotYet, Ranked, TaskExplained, WaitReason
+from libs.messaging.records import Incoming
+from libs.messaging.work import Work
+from services.execution.domain import waiting
+from services.execution.domain.admission import Policies
+from services.execution.domain.routing import Routing
+from services.execution.domain.task import Task, TaskState
+from services.execution.domain.urgency import Source, is_fresh, score
+from services.execution.domain.waiting import DeviceType, Place
+from services.execution.domain.work_order import WorkOrder, WorkOrderState
+from services.execution.handlers.looking import Looking
+from services.execution.ports import Tasks
+
+
+@dataclass(frozen=True)
+class QuestionHandlers:
+    tasks: Tasks
+    looking: Looking
+    policies: Policies
+
+    async def on_questions(self, run: Sequence[Incoming[ExplainTask]], work: Work) -> None:
+        for message in run:
+            work.send(await self._explain(message.data, message.site, work), message.cause)
+
+    async def _explain(self, question: ExplainTask, site: str, work: Work) -> TaskExplained:
+        place = waiting.place_of(question.task_id)
+        order = None
+        if place is not None and place.project_id == question.project_id:
+            order = (await self.looking.orders.load(work, {question.project_id})).get(question.project_id)
+        if place is None or order is None or order.site != site or order.state is WorkOrderState.WITHDRAWN:
+            return _answer(question, work, not_yet=(waiting.unknown(),))
+        task = (await self.tasks.load(work, {question.task_id})).get(question.task_id)
+        routing = await self._routing(order, place, task, work)
+        siblings = await self._siblings(question.task_id, routing, work)
+        if task is None:
+            found = waiting.of_a_plan(order, place, routing, siblings)
+            exists = all(each.reason is not WaitReason.UNKNOWN_TASK for each in found)
+            return _answer(question, work, not_yet=found, state="BLOCKED" if exists else None)
+        assert routing is not None, "a task has the routing of its snapshot"
+        decision, expires_at = await self.looking.queues.lease_of(work, task.id)
+        rank, not_yet = await self._not_yet(task, order, routing, siblings, work)
+        return _answer(
+            question,
+            work,
+            state=task.state.value,
+            device_type=task.held_by_type,
+            device_id=task.device_id,
+            fence=task.fence,
+            attempt=task.attempt,
+            lease_expires_at=expires_at if task.state.live else None,
+            rank=rank,
+            not_yet=not_yet,
+            decision=Decision.model_validate(decision) if decision else None,
+        )
+
+    async def _routing(self, order: WorkOrder, place: Place, task: Task | None, work: Work) -> Routing | None:
+        snapshot_id = task.snapshot_id if task else None
+        for line in order.lines:
+            for recipe in line.recipes:
+                if snapshot_id is None and (line.line_id, recipe.recipe_code) == (place.line_id, place.recipe_code):
+                    snapshot_id = recipe.snapshot_for(place.execution)
+        if snapshot_id is None:
+            return None
+        return (await self.looking.routings.load(work, order.site, {snapshot_id}))[snapshot_id]
+
+    async def _siblings(self, task_id: str, routing: Routing | None, work: Work) -> dict[int, Task]:
+        if routing is None:
+            return {}
+        execution = task_id.rsplit("/", 1)[0]
+        found = await self.tasks.load(work, {f"{execution}/{step}" for step in routing.steps})
+        return {task.step: task for task in found.values()}
+
+    async def _not_yet(
+        self, task: Task, order: WorkOrder, routing: Routing, siblings: dict[int, Task], work: Work
+    ) -> tuple[Ranked | None, list[NotYet]]:
+        if task.state is TaskState.HELD:
+            held = NotYet(reason=WaitReason.HELD, message="an operator has to release it, or to decide otherwise")
+            return None, [held, *waiting.of_the_order(order)]
+        if task.state is TaskState.BLOCKED:
+            return None, [*waiting.of_predecessors(task.step, routing, siblings), *waiting.of_the_order(order)]
+        if task.state is not TaskState.READY:
+            return None, []
+        how = self.policies.of(task.site).dispatching
+        source = Source(order, routing, task.step)
+        total, parts = score(how.rule, source, is_fresh(task), work.now, how.aging)
+        heads = await self.looking.heads(task.site, task.device_type, work)
+        better = sum(
+            1
+            for head in heads
+            if head.source.key != source.key
+            and score(how.rule, head.source, head.fresh, work.now, how.aging).total > total
+        )
+        types = [await self._type(task.site, name, work) for name in (task.device_type, *task.alternatives)]
+        ranked = Ranked(task_id=task.id, score=total, parts=dict(parts))
+        return ranked, waiting.of_dispatch(task, order, source, types, better, work.now)
+
+    async def _type(self, site: str, name: str, work: Work) -> DeviceType:
+        devices = await self.looking.devices.of_type(work, site, name)
+        held = await self.looking.devices.held_type(work, site, name)
+        return DeviceType(name, devices, await self.looking.free(site, name, work), held)
+
+
+def _answer(question: ExplainTask, work: Work, **known: Any) -> TaskExplained:
+    ids = {"project_id": question.project_id, "task_id": question.task_id}
+    return TaskExplained.model_validate({**ids, "at": work.now, **known})

@@ -1,0 +1,28 @@
+"""The execution service's handlers on the real database, with two saws and a press registered."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from libs.contracts.devices import DeviceOnline
+from libs.messaging.service import Service
+from services.execution.app import build
+from services.execution.settings import ExecutionSettings
+from tests.harness import Kernel, handling
+
+
+@pytest.fixture
+def service(mongodb: str, namespace: str) -> Service:
+    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace))
+
+
+@pytest.fixture
+async def floor(service: Service) -> AsyncIterator[Kernel]:
+    async with handling(service) as kernel:
+        await kernel.give(
+            *(
+                DeviceOnline(device_id=device_id, device_type=device_type)
+                for device_id, device_type in (("saw-1", "saw"), ("saw-2", "saw"), ("press-1", "press"))
+            )
+        )
+        yield kernel

@@ -1,0 +1,270 @@
+"""What is given to whom, on the real database: alternatives, capabilities, steering, sites, and the reasons."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from libs.contracts.devices import DeviceOnline, DeviceStateChanged, TaskAssigned
+from libs.contracts.execution import (
+    AdmitWorkOrder,
+    ChangeWorkOrder,
+    ControlRequest,
+    DispatchRequested,
+    PauseWorkOrder,
+    ReleaseWorkOrder,
+    ResumeWorkOrder,
+)
+from libs.contracts.floor import ExplainTask, HoldDevice, HoldDeviceType, TaskExplained
+from libs.contracts.task_generation import ExecutionRange, TaskBatch
+from libs.messaging.background import ticking
+from libs.messaging.service import Service
+from services.execution.app import build
+from services.execution.settings import ExecutionSettings
+from tests.harness import Kernel, Said, handling
+from tests.integration.execution.work_orders import Order, ignored
+
+AT = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+OPERATOR = ControlRequest(by="operator", command="c")
+
+
+@pytest.fixture
+def service(mongodb: str, namespace: str) -> Service:
+    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, leases_at_once=3))
+
+
+@pytest.fixture
+async def floor(service: Service) -> AsyncIterator[Kernel]:
+    async with handling(service) as kernel:
+        yield kernel
+
+
+async def online(floor: Kernel, device_id: str, device_type: str = "saw", site: str = "main", **more: Any) -> None:
+    await floor.give(DeviceOnline(device_id=device_id, device_type=device_type, **more), site=site)
+
+
+async def release(
+    floor: Kernel, project_id: str, *steps: dict[str, Any], quantity: int = 1, site: str = "main", **more: Any
+) -> None:
+    """An order whose pieces are executions of these steps; by default one cut on a saw."""
+    usual = {"name": "cut", "device_type": "saw", "expected_seconds": 60, "parameters": {}, "max_attempts": 3}
+    numbered = [
+        {**usual, "step": number, "depends_on": [number - 1] if number > 1 else [], "on_exhausted": "HOLD", **each}
+        for number, each in enumerate(steps or ({},), 1)
+    ]
+    snapshot_id = f"snapshot-{project_id}"
+    ids = {"activation_id": f"{project_id}:1", "project_id": project_id}
+    admit = {
+        **ids,
+        "order_id": project_id,
+        "priority": "MEDIUM",
+        "ordered_at": AT,
+        "routings": [{"snapshot_id": snapshot_id, "recipe_code": "R", "steps": numbered}],
+        "lines": [
+            {
+                "line_id": "10",
+                "target_quantity": quantity,
+                "recipes": [{"recipe_code": "R", "snapshot_id": snapshot_id, "quantity": 1}],
+            }
+        ],
+    }
+    executions = ExecutionRange(
+        line_id="10",
+        recipe_code="R",
+        snapshot_id=snapshot_id,
+        first_steps=(1,),
+        first_execution=1,
+        last_execution=quantity,
+    )
+    await floor.give(AdmitWorkOrder.model_validate(admit | more), site=site)
+    batch = TaskBatch(**ids, generation_id=f"{project_id}/1", index=1, batches=1, executions=executions)
+    await floor.give(batch, site=site)
+    await floor.give(ReleaseWorkOrder(**ids), site=site)
+
+
+async def look(floor: Kernel, device_type: str = "saw", site: str = "main") -> list[Said]:
+    return await floor.give(DispatchRequested(device_type=device_type), site=site)
+
+
+def given(said: list[Said]) -> list[tuple[str, str]]:
+    """(task, device) of what was assigned, in order."""
+    assigned = [each.message for each in said if isinstance(each.message, TaskAssigned)]
+    return [(task.task_id, task.device_id) for task in assigned]
+
+
+def nudged(said: list[Said]) -> list[str]:
+    return [each.message.device_type for each in said if isinstance(each.message, DispatchRequested)]
+
+
+async def explain(floor: Kernel, task_id: str, site: str = "main") -> TaskExplained:
+    said = await floor.give(ExplainTask(project_id=task_id.split("/")[0], task_id=task_id), site=site)
+    (answer,) = [each.message for each in said]
+    assert isinstance(answer, TaskExplained)
+    return answer
+
+
+def reasons(answer: TaskExplained) -> list[str]:
+    return [each.reason.value for each in answer.not_yet]
+
+
+class TestAlternatives:
+    async def test_the_alternative_takes_what_the_planned_type_cannot_take_now(self, floor: Kernel) -> None:
+        await online(floor, "saw-1")
+        await online(floor, "laser-1", "laser")
+        await release(floor, "P", {"alternatives": ["laser"]}, quantity=3)
+        assert given(await look(floor, "laser")) == [], "a saw is free: it is preferred"
+        said = await look(floor, "saw")
+        assert given(said) == [("P/10/R/1/1", "saw-1")]
+        assert nudged(said) == ["laser"], "which has a slot free for what waits on"
+        said = await look(floor, "laser")
+        assert given(said) == [("P/10/R/2/1", "laser-1")]
+        (task,) = [each.message for each in said if isinstance(each.message, TaskAssigned)]
+        assert (task.device_type, task.topic) == ("laser", "devices.tasks.laser.v1")
+        assert nudged(await look(floor, "saw")) == [], "nobody can help: the two do not keep each other busy"
+        assert nudged(await look(floor, "laser")) == []
+
+    async def test_a_report_of_the_alternative_counts(self, floor: Kernel) -> None:
+        await online(floor, "laser-1", "laser")
+        await release(floor, "P", {"alternatives": ["laser"]})
+        (task,) = [each.message for each in await look(floor, "laser") if isinstance(each.message, TaskAssigned)]
+        order = Order(floor, "P", 1)
+        assert not ignored(await floor.give(order.report(task)))
+        assert (await order.document())["state"] == "COMPLETED"
+
+
+async def test_a_step_waits_for_a_device_that_can(floor: Kernel) -> None:
+    demand = {"property": "laser.power", "at_least": 4, "unit": "kW"}
+    await online(floor, "weak", properties={"laser.power": {"value": 2, "unit": "kW"}})
+    await release(floor, "P", {"requires": [demand]})
+    assert given(await look(floor)) == []
+    answer = await explain(floor, "P/10/R/1/1")
+    assert reasons(answer) == ["NOT_CAPABLE"]
+    assert answer.not_yet[0].message == "weak lacks laser.power ≥ 4 kW"
+    await online(floor, "strong", properties={"laser.power": {"value": 4, "unit": "kW"}})
+    assert given(await look(floor)) == [("P/10/R/1/1", "strong")]
+
+
+class TestSteering:
+    async def test_takes_effect_with_the_next_decision(self, floor: Kernel) -> None:
+        await release(floor, "A", quantity=5)
+        await release(floor, "B", quantity=5)
+        await online(floor, "saw-1", slots=1)
+        assert given(await look(floor)) == [("A/10/R/1/1", "saw-1")], "equal, so the order with the lower name"
+        await online(floor, "saw-2")
+        urgent = ChangeWorkOrder(project_id="B", request=OPERATOR, priority="URGENT", targets=())
+        await floor.give(urgent)
+        assert given(await look(floor)) == [("B/10/R/1/1", "saw-2")]
+        await online(floor, "saw-3")
+        await floor.give(PauseWorkOrder(project_id="B", request=OPERATOR))
+        assert given(await look(floor)) == [("A/10/R/2/1", "saw-3")]
+        await online(floor, "saw-4")
+        await floor.give(ResumeWorkOrder(project_id="B", request=OPERATOR))
+        assert given(await look(floor)) == [("B/10/R/2/1", "saw-4")]
+        await Order(floor, "B", 5).cancel()
+        await online(floor, "saw-5")
+        assert given(await look(floor)) == [("A/10/R/3/1", "saw-5")]
+
+
+async def test_a_site_with_much_to_do_does_not_keep_another_waiting(floor: Kernel) -> None:
+    for site in ("big", "small"):
+        await release(floor, f"P-{site}", quantity=8 if site == "big" else 1, site=site)
+        await online(floor, "saw-1", site=site, slots=8)
+    said = await look(floor, site="big")
+    assert len(given(said)) == 3, "one transaction's worth"
+    assert nudged(said) == ["saw"], "the rest stands in line behind what came meanwhile"
+    assert [device for _, device in given(await look(floor, site="small"))] == ["saw-1"]
+
+
+class TestWhyNotYet:
+    async def test_a_task_that_runs_has_its_decision(self, floor: Kernel) -> None:
+        await online(floor, "saw-1")
+        await release(floor, "P", quantity=2)
+        await look(floor)
+        answer = await explain(floor, "P/10/R/1/1")
+        assert (answer.state, answer.device_id, answer.fence, answer.not_yet) == ("LEASED", "saw-1", 1, ())
+        assert answer.decision is not None
+        assert answer.lease_expires_at is not None
+        assert (answer.decision.rule, answer.decision.score) == ("priority", 20)
+        assert [each.task_id for each in answer.decision.alternatives] == ["P/10/R/2/1"]
+        assert answer.decision.alternatives[0].lost == "same score, later execution"
+
+    async def test_it_changes_nothing(self, floor: Kernel) -> None:
+        await release(floor, "P")
+        before = [each async for each in floor.database["tasks"].find()]
+        await explain(floor, "P/10/R/1/1")
+        assert [each async for each in floor.database["tasks"].find()] == before
+
+    async def test_all_that_stands_in_the_way(self, floor: Kernel) -> None:
+        await release(floor, "P", {}, {"device_type": "press"}, quantity=2)
+        first = "P/10/R/1/1"
+        assert reasons(await explain(floor, first)) == ["DEVICE_TYPE_DOWN"]
+        await online(floor, "saw-1")
+        answer = await explain(floor, first)
+        assert reasons(answer) == ["NEXT"]
+        assert answer.rank is not None
+        assert answer.rank.score == 25
+        await floor.give(DeviceStateChanged(device_id="saw-1", state="DOWN", reason="belt torn"))
+        answer = await explain(floor, first)
+        assert reasons(answer) == ["DEVICE_TYPE_DOWN"]
+        assert "DOWN (belt torn)" in answer.not_yet[0].message
+        await floor.give(DeviceStateChanged(device_id="saw-1", state="IDLE"))
+        await floor.give(HoldDevice(device_id="saw-1", by="keller", reason="noise"))
+        answer = await explain(floor, first)
+        assert reasons(answer) == ["DEVICE_TYPE_DOWN"]
+        assert "held (noise)" in answer.not_yet[0].message
+        await floor.give(HoldDeviceType(device_type="saw", by="keller", reason="no gas"))
+        assert reasons(await explain(floor, first)) == ["DEVICE_TYPE_HELD"]
+
+    async def test_busy_and_outscored(self, floor: Kernel) -> None:
+        await release(floor, "P", quantity=1)
+        await release(floor, "U", quantity=2, priority="URGENT")
+        await online(floor, "saw-1")
+        assert given(await look(floor)) == [("U/10/R/1/1", "saw-1")]
+        assert reasons(await explain(floor, "P/10/R/1/1")) == ["NO_FREE_DEVICE", "LOWER_SCORE"]
+        assert reasons(await explain(floor, "U/10/R/2/1")) == ["NO_FREE_DEVICE"]
+        await floor.give(PauseWorkOrder(project_id="P", request=OPERATOR))
+        assert reasons(await explain(floor, "P/10/R/1/1"))[0] == "ORDER_NOT_OPEN"
+
+    async def test_a_step_behind_another_and_executions_beyond_the_plan(self, floor: Kernel) -> None:
+        await release(floor, "P", {}, {"device_type": "press"}, quantity=2)
+        answer = await explain(floor, "P/10/R/1/2")
+        assert (answer.state, reasons(answer)) == ("BLOCKED", ["PREDECESSOR"])
+        assert answer.not_yet[0].message == "step 1 (cut) is READY"
+        for nobody in ("P/10/R/3/1", "P/10/R/1/9", "P/10/X/1/1", "P/11/R/1/1", "P/nonsense", "Q/10/R/1/1"):
+            answer = await explain(floor, nobody)
+            assert (answer.state, reasons(answer)) == (None, ["UNKNOWN_TASK"])
+
+    async def test_other_sites_do_not_exist(self, floor: Kernel) -> None:
+        await release(floor, "P")
+        assert reasons(await explain(floor, "P/10/R/1/1", site="other")) == ["UNKNOWN_TASK"]
+
+
+async def test_no_query_without_an_index(service: Service, floor: Kernel) -> None:
+    """MongoDB's own profiler watches a day on the floor, with every tick in it."""
+    await floor.database.command("profile", 2)
+    await online(floor, "saw-1", slots=4)
+    await online(floor, "laser-1", "laser")
+    await release(floor, "P", {"alternatives": ["laser"]}, {}, quantity=8)
+    order = Order(floor, "P", 8)
+    tasks = [each.message for each in await look(floor) if isinstance(each.message, TaskAssigned)]
+    await floor.give(*(order.report(task) for task in tasks))
+    await look(floor, "laser")
+    await explain(floor, "P/10/R/8/1")
+    await explain(floor, "P/10/R/1/2")
+    await floor.give(DeviceStateChanged(device_id="saw-1", state="DOWN"))
+    await order.cancel()
+    for tick in service.ticks:
+        for later in (0, 1):
+            clock_ahead = timedelta(seconds=later)
+            await ticking(
+                service.name, tick, service.backends.store, floor.publisher, lambda by=clock_ahead: floor.clock() + by
+            ).once()
+    await floor.database.command("profile", 0)
+    scans = [
+        (each["ns"], each.get("command", each))
+        async for each in floor.database["system.profile"].find({"planSummary": {"$regex": "COLLSCAN"}})
+        if "system.profile" not in each["ns"]
+    ]
+    assert scans == []
+    assert await floor.database["system.profile"].count_documents({"planSummary": {"$regex": "IXSCAN"}}) > 20
