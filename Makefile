@@ -12,8 +12,8 @@ REDIS ?= embedded
 export KAFKA MONGODB REDIS
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt
-# PARALLEL='-n 2 --dist loadfile' runs two test files at a time, each with backends of its own.
-PARALLEL ?=
+# Two test files at a time, each with backends of its own; PARALLEL= runs one after the other.
+PARALLEL ?= -n 2 --dist loadfile
 
 TO_RUN := $(VENV)/.installed-to-run
 TO_TEST := $(VENV)/.installed-to-test

@@ -28,6 +28,8 @@ Positive = Annotated[int, Field(strict=True, ge=1, le=2**53 - 1)]
 
 
 def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is UTC:
+        return moment
     try:
         return moment.astimezone(UTC)
     except OverflowError:

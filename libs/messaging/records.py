@@ -48,7 +48,11 @@ class Record(NamedTuple):
 
     @property
     def size(self) -> int:
-        return len(self.value or b"") + sum(len(name) + len(value) + 16 for name, value in self.headers)
+        """Bytes, headers with their names and their framing included."""
+        total = len(self.value or b"")
+        for name, value in self.headers:
+            total += len(name) + len(value) + 16
+        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class Incoming(Generic[M]):
         return Cause(envelope.site, envelope.correlation_id, envelope.id, envelope.traceparent)
 
     def traced(self, traceparent: str) -> "Incoming[M]":
+        if traceparent == self.envelope.traceparent:
+            return self
         return replace(self, envelope=replace(self.envelope, traceparent=traceparent))
 
 

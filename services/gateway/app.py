@@ -3,26 +3,43 @@
 from libs.contracts import topics
 from libs.kernel.settings import Settings
 from libs.messaging.service import Backends, Service
+from services.gateway.adapters.mongo.answers import MongoAnswers
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.adapters.mongo.commands import MongoKeys, MongoOutcomes
+from services.gateway.adapters.mongo.floor import MongoFloor
 from services.gateway.adapters.mongo.projects import MongoProjects
 from services.gateway.adapters.mongo.staged import MongoStaged
 from services.gateway.api.app import make_app
 from services.gateway.commands import Commands
+from services.gateway.floor_handlers import FloorProjections
 from services.gateway.handlers import Projections
+from services.gateway.ports import ReadModels
+from services.gateway.questions import Questions
 from services.gateway.routes import routes
 
 
 def build(settings: Settings | None = None) -> Service:
     backends = Backends("gateway", settings or Settings.from_environment())
     catalog, projects = MongoCatalog(backends.database), MongoProjects(backends.database)
-    staged = MongoStaged(backends.database)
+    staged, floor = MongoStaged(backends.database), MongoFloor(backends.database)
     outcomes, keys = MongoOutcomes(backends.database), MongoKeys(backends.database)
+    answers = MongoAnswers(backends.database)
     commands = Commands(backends.publisher, keys, outcomes, backends.tracer, backends.metrics)
+    questions = Questions(commands, answers)
+    read = ReadModels(catalog, projects, staged, floor)
     return Service(
         backends,
-        subscriptions=routes(Projections(catalog, projects, staged, outcomes)),
-        publishes=(topics.CATALOG_COMMANDS, topics.ERP_ORDERS, topics.PROJECTS_COMMANDS),
-        prepare=(catalog.prepare, projects.prepare, outcomes.prepare, keys.prepare),
-        app=lambda kernel_routes: make_app(kernel_routes, catalog, projects, staged, commands),
+        subscriptions=routes(
+            Projections(catalog, projects, staged, outcomes), FloorProjections(floor, answers, outcomes)
+        ),
+        publishes=(
+            topics.CATALOG_COMMANDS,
+            topics.ERP_ORDERS,
+            topics.PROJECTS_COMMANDS,
+            topics.EXECUTION_COMMANDS,
+            topics.EXECUTION_DEVICE_COMMANDS,
+            topics.EXECUTION_DISPATCH,
+        ),
+        prepare=tuple(each.prepare for each in (catalog, projects, floor, outcomes, keys, answers)),
+        app=lambda kernel_routes: make_app(kernel_routes, read, commands, questions),
     )

@@ -16,6 +16,7 @@ from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
 from services.gateway.domain.outcomes import COMMAND_PREFIX, Outcome, Result
 from services.gateway.ports import Keys, Outcomes, Remembered
+from services.gateway.waiting import found_within
 
 log = structlog.get_logger(__name__)
 
@@ -27,10 +28,6 @@ LARGEST_RECORD = 1_000_000
 
 ANSWERED_SECONDS = 1.0
 """After so long without an outcome a command may be one that is never answered, because it changes nothing."""
-
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.02, 0.25
-"""Seconds between two looks for an outcome."""
-
 
 Settled = Callable[[], Awaitable[bool]]
 """Whether the read models show already what a command asks for."""
@@ -131,26 +128,17 @@ class Commands:
     ) -> Outcome | None:
         """Wait for one of the results, the first of them that there is; None when the time is up.
 
-        It is looked for in the database, because the event may reach another instance. A database that is away
-        meanwhile does not make the command fail, so it is asked again as long as there is time. A command that
-        repeats another is not answered: where no outcome comes soon, what is `settled` counts as taken.
+        It is looked for in the database, because the event may reach another instance. A command that repeats
+        another is not answered: where no outcome comes soon, what is `settled` counts as taken.
         """
-        loop = asyncio.get_running_loop()
-        began, pause = loop.time(), SHORTEST_PAUSE
-        deadline = began + seconds
-        while True:
-            silent = loop.time() >= min(deadline, began + ANSWERED_SECONDS)
-            try:
+
+        async def look(passed: float) -> Outcome | None:
+            found = await self._outcomes.find(site, command_id, results)
+            silent = passed >= min(seconds, ANSWERED_SECONDS)
+            if found is None and silent and settled is not None and await settled():
+                # It may have become so by this very command: then its outcome came with it.
                 found = await self._outcomes.find(site, command_id, results)
-                if found is None and silent and settled is not None and await settled():
-                    # It may have become so by this very command: then its outcome came with it.
-                    found = await self._outcomes.find(site, command_id, results)
-                    found = found or Outcome(site=site, command_id=command_id, result=Result.TAKEN)
-            except Transient as error:
-                log.warning("outcome_not_readable", correlation_id=command_id, error=str(error))
-                found = None
-            left = deadline - loop.time()
-            if found is not None or left <= 0:
-                return found
-            await asyncio.sleep(min(pause, left))
-            pause = min(pause * 1.5, LONGEST_PAUSE)
+                found = found or Outcome(site=site, command_id=command_id, result=Result.TAKEN)
+            return found
+
+        return await found_within(seconds, look, command_id)

@@ -106,9 +106,4 @@ class Projections:
         await self._staged.save(work, told.values())
 
     async def _keep(self, work: Work, results: Sequence[Outcome]) -> None:
-        """Only those of our own commands; of several of a kind in this run the first."""
-        first: dict[tuple[str, str, str], Outcome] = {}
-        for outcome in results:
-            if outcomes.is_command(outcome.command_id):
-                first.setdefault((outcome.site, outcome.command_id, outcome.result), outcome)
-        await self._outcomes.save(work, first.values())
+        await self._outcomes.save(work, outcomes.kept(results))

@@ -4,12 +4,17 @@ Every call raises `Transient` while the database is away.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from libs.contracts.devices import DeviceState
+from libs.contracts.floor import TaskExplained
 from libs.messaging.work import Work
 from services.gateway.domain.activation import Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
+from services.gateway.domain.floor import Booking, Device, DeviceCalendar, TypeHold, View
+from services.gateway.domain.floor import Key as FloorKey
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
 
@@ -63,6 +68,61 @@ class Staged(Protocol):
     async def save(self, work: Work, batches: Iterable[Batches]) -> None: ...
 
     async def get(self, site: str, project_id: str) -> dict[Side, Batches]: ...
+
+
+class Passing(NamedTuple):
+    """Where a reservation stands in the list of its device."""
+
+    to: datetime
+    reservation_id: str
+
+
+class Floor(Protocol):
+    """The read models of devices and their plans."""
+
+    async def load(self, work: Work, keys: Collection[FloorKey]) -> dict[FloorKey, View]: ...
+
+    async def save(self, work: Work, views: Iterable[View]) -> None: ...
+
+    async def devices(
+        self, site: str, device_type: str | None, state: DeviceState | None, after: str | None, limit: int
+    ) -> Sequence[Device]:
+        """By id, those after `after`, of the type and in the state where given."""
+
+    async def device(self, site: str, device_id: str) -> Device | None: ...
+
+    async def type_hold(self, site: str, device_type: str) -> TypeHold | None:
+        """None when nobody has ever held it."""
+
+    async def reservations(
+        self, site: str, device_id: str, since: datetime, after: Passing | None, limit: int
+    ) -> Sequence[Booking]:
+        """Those that stand and are not over at `since`: by their ends, which for spans that do not overlap is by their
+        beginnings as well.
+        """
+
+    async def reservation(self, site: str, device_id: str, reservation_id: str) -> Booking | None: ...
+
+    async def calendar(self, site: str, device_id: str) -> DeviceCalendar | None: ...
+
+
+@dataclass(frozen=True)
+class ReadModels:
+    """What requests are answered from."""
+
+    catalog: Catalog
+    projects: Projects
+    staged: Staged
+    floor: Floor
+
+
+class Answers(Protocol):
+    """Answers to questions, kept for minutes, since another instance may have got them than the one that asked."""
+
+    async def save(self, work: Work, site: str, answers: Iterable[tuple[str, TaskExplained]]) -> None:
+        """By the id of the question."""
+
+    async def find(self, site: str, question_id: str) -> TaskExplained | None: ...
 
 
 class Outcomes(Protocol):

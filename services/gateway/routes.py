@@ -1,11 +1,16 @@
 """Which message goes to which handler."""
 
-from libs.contracts import catalog, execution, projects, task_generation, topics
+from typing import get_args
+
+from libs.contracts import by_hand, catalog, execution, floor, projects, task_generation, topics
 from libs.messaging.routes import Subscription
+from services.gateway.domain.floor import Told
+from services.gateway.domain.outcomes import TaskWord
+from services.gateway.floor_handlers import FloorProjections, FloorRefusal
 from services.gateway.handlers import Projections
 
 
-def routes(projections: Projections) -> tuple[Subscription, ...]:
+def routes(projections: Projections, floor_projections: FloorProjections) -> tuple[Subscription, ...]:
     return (
         Subscription(
             topics.CATALOG_EVENTS,
@@ -34,10 +39,16 @@ def routes(projections: Projections) -> tuple[Subscription, ...]:
             {
                 execution.StagingProgressed: projections.on_batches,
                 execution.TasksStaged: projections.on_batches,
+                **dict.fromkeys((*get_args(TaskWord), by_hand.TaskControlRefused), floor_projections.on_tasks),
             },
         ),
         Subscription(
             topics.TASK_GENERATION_EVENTS,
             {task_generation.GenerationPlanned: projections.on_batches},
         ),
+        Subscription(
+            topics.EXECUTION_DEVICE_EVENTS,
+            dict.fromkeys((*get_args(Told), *get_args(FloorRefusal)), floor_projections.on_devices),
+        ),
+        Subscription(topics.EXECUTION_ANSWERS, {floor.TaskExplained: floor_projections.on_answers}),
     )

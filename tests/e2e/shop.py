@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,14 @@ def open_shop(
         factory.stop()
         raise
     return Shop(factory, Address(factory.kafka, namespace), factory.mongodb, traces)
+
+
+async def eventually(condition: Callable[[], bool], complaint: Callable[[], object], seconds: float) -> None:
+    """Wait until it is so; what is still wrong after `seconds` is the failure's message."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"after {seconds:g} s: {complaint()}"
+        await asyncio.sleep(0.1)
 
 
 @dataclass

@@ -84,6 +84,13 @@ class Wire:
             )
         )
 
+    async def catch_up(self) -> None:
+        """Hear all that is on the topics by now."""
+        async with asyncio.timeout(PATIENCE):
+            ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+            while any([await self._consumer.position(partition) < end for partition, end in ends.items()]):
+                await self._listen()
+
     async def _listen(self) -> None:
         for records in (await self._consumer.getmany(timeout_ms=100)).values():
             for record in records:

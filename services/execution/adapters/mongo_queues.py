@@ -1,13 +1,14 @@
 """What dispatch needs of the tasks in MongoDB: queues of what waits, pools of what devices hold."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from libs.messaging.mongo import driver
-from libs.messaging.mongo.driver import Document, UpdateOne
+from libs.messaging.mongo.driver import Document, UpdateMany, UpdateOne
 from libs.messaging.work import Work
-from services.execution.adapters.mongo_tasks import expect, task_of, waiting_marks
+from services.execution.adapters.mongo_tasks import UNEXPLAINED, expect, task_of, waiting_marks
 from services.execution.domain.dispatch import Grant
 from services.execution.domain.task import FRESH_SCORE, Task, TaskState
 from services.execution.ports import HeadRow
@@ -53,7 +54,8 @@ class MongoQueues:
         self, work: Work, queue: str, source: str, *, borrowed: bool, skip: int, limit: int
     ) -> list[Task]:
         query = {"also" if borrowed else "queue": queue, "source": source}
-        found = self._tasks.find(query, session=work.transaction.handle).sort(_ORDER).skip(skip).limit(limit)
+        found = self._tasks.find(query, UNEXPLAINED, session=work.transaction.handle)
+        found = found.sort(_ORDER).skip(skip).limit(limit)
         return [task_of(document) for document in await found.to_list(None)]
 
     async def expire_freshness(self, work: Work, queue: str) -> None:
@@ -62,29 +64,33 @@ class MongoQueues:
         await self._tasks.update_many(stale, change, session=work.transaction.handle)
 
     async def lease(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None:
-        writes: list[Any] = []
+        """Grants of one device for one reason are one write, however many they are."""
+        alike: dict[tuple[str, int], list[Grant]] = defaultdict(list)
         for grant in grants:
-            task, device = grant.task, grant.device
+            alike[grant.device.id, id(grant.explanation)].append(grant)
+        writes: list[Any] = []
+        for group in alike.values():
+            task, device = group[0].task, group[0].device
             change: Document = {
                 "$set": {
                     "state": TaskState.LEASED.value,
-                    "fence": task.fence + 1,
                     "device_id": device.id,
                     "pool": f"{task.site}/{device.device_type}",
                     "leased_at": work.now,
                     "lease_expires_at": expires_at,
-                    "dispatch": grant.explanation,
+                    "dispatch": group[0].explanation,
                 },
+                "$inc": {"fence": 1},
                 "$unset": {"queue": 1, "source": 1, "also": 1},
             }
             if device.device_type == task.device_type:
                 change["$unset"]["leased_type"] = 1
             else:
                 change["$set"]["leased_type"] = device.device_type
-            guard = {"_id": task.id, "fence": task.fence, "state": TaskState.READY.value}
-            writes.append(UpdateOne(guard, change))
+            ids = [each.task.id for each in group]
+            writes.append(UpdateMany({"_id": {"$in": ids}, "state": TaskState.READY.value}, change))
         if writes:
-            await expect(len(writes), self._bulk(work, writes))
+            await expect(len(grants), self._bulk(work, writes))
 
     async def take_back(self, work: Work, tasks: Iterable[Task], expires_at: datetime) -> None:
         """The device goes on with what was taken for lost: same fence, since nobody had it meanwhile."""
@@ -161,7 +167,7 @@ class MongoQueues:
         return (found.get("dispatch"), found.get("lease_expires_at")) if found else (None, None)
 
     async def _some(self, work: Work, query: Document, limit: int) -> list[Task]:
-        found = self._tasks.find(query, session=work.transaction.handle).limit(limit)
+        found = self._tasks.find(query, UNEXPLAINED, session=work.transaction.handle).limit(limit)
         return [task_of(document) for document in await found.to_list(None)]
 
     def _bulk(self, work: Work, writes: Sequence[Any]) -> Any:

@@ -15,6 +15,9 @@ _OPTIONAL = ("device_id", "leased_type", "outcome", "fresh_until", "delayed_unti
 _SELDOM = ("revised", "reworks", "pieces")
 """What stands on a task only where there is something to say."""
 
+UNEXPLAINED = {"dispatch": 0}
+"""Read without the decision behind the lease, which only questions are about."""
+
 _WAITING = ("queue", "source", "also")
 """What stands on a task only while it waits for dispatch."""
 
@@ -43,7 +46,7 @@ class MongoTasks:
         )
 
     async def load(self, work: Work, ids: Collection[str]) -> dict[str, Task]:
-        found = self._tasks.find({"_id": {"$in": list(ids)}}, session=work.transaction.handle)
+        found = self._tasks.find({"_id": {"$in": list(ids)}}, UNEXPLAINED, session=work.transaction.handle)
         return {document["_id"]: task_of(document) for document in await found.to_list(None)}
 
     async def create(self, work: Work, tasks: Sequence[Task]) -> None:

@@ -74,6 +74,7 @@ class Grant:
     source: Source
     device: Device
     explanation: dict[str, Any]
+    """One and the same for all that were alike in this look."""
 
 
 class Slots:
@@ -224,22 +225,25 @@ class Contest:
         """What was decided, the best first."""
         known = [candidate for _, cursor in self._heap for candidate in cursor.known()]
         losers = heapq.nsmallest(ALTERNATIVES, known, key=lambda candidate: candidate.rank(self._rule))
-        return [
-            Grant(task, candidate.source, device, self._explained(candidate, device, losers))
-            for candidate, task, device in self._granted
-        ]
+        explained: dict[tuple[str, bool], dict[str, Any]] = {}
+        grants: list[Grant] = []
+        for candidate, task, device in self._granted:
+            alike = candidate.source.key, candidate.fresh
+            if alike not in explained:
+                explained[alike] = self._explained(candidate, losers)
+            grants.append(Grant(task, candidate.source, device, explained[alike]))
+        return grants
 
     def _candidate(self, source: Source, task_id: str, execution: int, fresh: bool) -> Candidate:
         return Candidate(source, task_id, execution, fresh, score(self._rule, source, fresh, self._now, self._aging))
 
-    def _explained(self, winner: Candidate, device: Device, losers: Sequence[Candidate]) -> dict[str, Any]:
+    def _explained(self, winner: Candidate, losers: Sequence[Candidate]) -> dict[str, Any]:
         better = [each for each in self._passed_over if each[0].rank(self._rule) < winner.rank(self._rule)]
         return {
             "at": self._now,
             "rule": self._rule.value,
             "score": winner.score.total,
             "parts": dict(winner.score.parts),
-            "device_id": device.id,
             "alternatives": [
                 *(_alternative(each, why) for each, why in better[:ALTERNATIVES]),
                 *(_alternative(each, _lost(each, winner)) for each in losers),

@@ -10,15 +10,16 @@ from services.execution.domain.task import Task
 from services.execution.domain.work_order import WorkOrder
 
 
-def assigned(task: Task, step: RoutingStep, order: WorkOrder, expires_at: datetime) -> TaskAssigned:
-    """The lease that stands on the task."""
-    assert task.device_id is not None, "a device holds it"
+def assigned(
+    task: Task, fence: int, device: Device, step: RoutingStep, order: WorkOrder, expires_at: datetime
+) -> TaskAssigned:
+    """A lease of the task to the device."""
     return TaskAssigned(
         task_id=task.id,
-        fence=task.fence,
+        fence=fence,
         lease_expires_at=expires_at,
-        device_id=task.device_id,
-        device_type=task.held_by_type,
+        device_id=device.id,
+        device_type=device.device_type,
         project_id=task.project_id,
         order_id=order.order_id,
         line_id=task.line_id,
@@ -31,6 +32,7 @@ def assigned(task: Task, step: RoutingStep, order: WorkOrder, expires_at: dateti
         expected_seconds=step.expected_seconds,
         attempt=task.attempt,
         priority=order.priority,
+        pieces=None if step.pieces is None else task.pieces.asked(step.pieces, fence),
     )
 
 

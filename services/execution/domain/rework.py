@@ -22,6 +22,7 @@ def reworked(floor: Floor, task: Task, report: TaskCompleted, said: Statement) -
         hold(floor, task, said, problem)
         return
     void = voided(routing, step, siblings)
+    floor.put(task, whole=True)
     send_back(floor, task, step, said, reworks=before + 1)
     floor.freed(task)
     floor.record(task, said, "REWORK", False, voids=void)

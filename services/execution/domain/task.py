@@ -58,6 +58,10 @@ class Pieces(NamedTuple):
         """The same, ready for what is said under a fence."""
         return self if fence == self.fence else Pieces(self.earlier + self.good, 0, 0, fence)
 
+    def asked(self, wanted: int, fence: int) -> int:
+        """Pieces that the lease with a fence is to make."""
+        return wanted - self.under(fence).earlier
+
     def left(self, wanted: int) -> int:
         """Pieces that a new attempt has to make."""
         return wanted - self.earlier - self.good

@@ -97,5 +97,5 @@ class DispatchHandlers:
         if has_open_lease(task):
             # Nobody knows whether the device before is still at it; that somebody else is now, it has to know.
             work.send(revoked(task, "the lease had run out, and the task was given away"), cause)
-        leased = replace(task, fence=task.fence + 1, device_id=grant.device.id, leased_type=grant.device.device_type)
-        work.send(assigned(leased, grant.source.step, grant.source.order, work.now + self.lease), cause)
+        step, order = grant.source.step, grant.source.order
+        work.send(assigned(task, task.fence + 1, grant.device, step, order, work.now + self.lease), cause)

@@ -131,7 +131,7 @@ class LeaseHandlers:
             await self.queues.extend(work, [(device.id, task.id, task.fence) for task in tasks], expires_at)
             for task in tasks:
                 step = routings[task.snapshot_id].steps[task.step]
-                reminder = assigned(task, step, orders[task.project_id], expires_at)
+                reminder = assigned(task, task.fence, device, step, orders[task.project_id], expires_at)
                 work.send(reminder, Cause.from_document(task.cause))
 
 

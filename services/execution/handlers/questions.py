@@ -56,7 +56,7 @@ class QuestionHandlers:
             lease_expires_at=expires_at if task.state.live else None,
             rank=rank,
             not_yet=not_yet,
-            decision=Decision.model_validate(decision) if decision else None,
+            decision=Decision.model_validate(decision | {"device_id": task.device_id}) if decision else None,
         )
 
     async def _routing(self, order: WorkOrder, place: Place, task: Task | None, work: Work) -> Routing | None:

@@ -3,12 +3,27 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
+from libs.contracts.devices import DeviceState
+from libs.contracts.floor import TaskExplained
 from libs.messaging.work import Work
 from services.gateway.domain.activation import Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
+from services.gateway.domain.floor import (
+    Booking,
+    BookingView,
+    CalendarView,
+    Device,
+    DeviceCalendar,
+    DeviceView,
+    HoldView,
+    Part,
+    TypeHold,
+    View,
+)
+from services.gateway.domain.floor import Key as FloorKey
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
-from services.gateway.ports import Position, Remembered
+from services.gateway.ports import Passing, Position, Remembered
 
 
 class MemoryCatalog:
@@ -73,6 +88,69 @@ class MemoryStaged:
 
     async def get(self, site: str, project_id: str) -> dict[Side, Batches]:
         return {side: each for (side, key), each in self._batches.items() if key == (site, project_id)}
+
+
+class MemoryFloor:
+    def __init__(self) -> None:
+        self._views: dict[FloorKey, View] = {}
+
+    async def load(self, work: Work, keys: Collection[FloorKey]) -> dict[FloorKey, View]:
+        return {key: self._views[key] for key in keys if key in self._views}
+
+    async def save(self, work: Work, views: Iterable[View]) -> None:
+        self._views |= {view.key: view for view in views}
+
+    async def devices(
+        self, site: str, device_type: str | None, state: DeviceState | None, after: str | None, limit: int
+    ) -> Sequence[Device]:
+        views = (view for key, view in sorted(self._views.items()) if key.site == site)
+        devices = (view.device for view in views if isinstance(view, DeviceView))
+        return [
+            device
+            for device in devices
+            if device_type in (None, device.device_type)
+            and state in (None, device.state)
+            and (after is None or device.device_id > after)
+        ][:limit]
+
+    async def device(self, site: str, device_id: str) -> Device | None:
+        view = self._views.get(FloorKey(site, Part.DEVICE, (device_id,)))
+        return view.device if isinstance(view, DeviceView) else None
+
+    async def type_hold(self, site: str, device_type: str) -> TypeHold | None:
+        view = self._views.get(FloorKey(site, Part.DEVICE_TYPE, (device_type,)))
+        return view.hold if isinstance(view, HoldView) else None
+
+    async def reservations(
+        self, site: str, device_id: str, since: datetime, after: Passing | None, limit: int
+    ) -> Sequence[Booking]:
+        found = [
+            (Passing(view.booking.to, view.booking.reservation_id), view.booking)
+            for view in self._views.values()
+            if isinstance(view, BookingView) and (view.site, view.booking.device_id) == (site, device_id)
+        ]
+        standing = sorted(each for each in found if each[1].cancelled_at is None and each[0].to > since)
+        return [booking for at, booking in standing if after is None or at > after][:limit]
+
+    async def reservation(self, site: str, device_id: str, reservation_id: str) -> Booking | None:
+        view = self._views.get(FloorKey(site, Part.RESERVATION, (device_id, reservation_id)))
+        return view.booking if isinstance(view, BookingView) else None
+
+    async def calendar(self, site: str, device_id: str) -> DeviceCalendar | None:
+        view = self._views.get(FloorKey(site, Part.CALENDAR, (device_id,)))
+        return view.calendar if isinstance(view, CalendarView) else None
+
+
+class MemoryAnswers:
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], TaskExplained] = {}
+
+    async def save(self, work: Work, site: str, answers: Iterable[tuple[str, TaskExplained]]) -> None:
+        for question_id, answer in answers:
+            self._answers.setdefault((site, question_id), answer)
+
+    async def find(self, site: str, question_id: str) -> TaskExplained | None:
+        return self._answers.get((site, question_id))
 
 
 class MemoryOutcomes:

@@ -7,15 +7,20 @@ from fastapi import APIRouter
 from services.gateway.api import PREFIX, problems
 from services.gateway.api.answers import READING
 from services.gateway.api.catalog import RESOURCES, catalog_router
+from services.gateway.api.device_types import device_types_router
+from services.gateway.api.devices import devices_router
 from services.gateway.api.openapi import DESCRIPTION, TAGS, Api
+from services.gateway.api.planning import calendar_router, reservations_router
 from services.gateway.api.projects import projects_router
-from services.gateway.api.showing import Showing
+from services.gateway.api.showing import Showing, ShowingFloor
 from services.gateway.api.steering import steering_router
+from services.gateway.api.tasks import tasks_router
 from services.gateway.commands import Commands
-from services.gateway.ports import Catalog, Projects, Staged
+from services.gateway.ports import ReadModels
+from services.gateway.questions import Questions
 
 
-def make_app(kernel_routes: list[Any], catalog: Catalog, projects: Projects, staged: Staged, commands: Commands) -> Api:
+def make_app(kernel_routes: list[Any], read: ReadModels, commands: Commands, questions: Questions) -> Api:
     """A new resource is a router in this package and a line here."""
     app = Api(
         title="Smart Factory",
@@ -31,9 +36,14 @@ def make_app(kernel_routes: list[Any], catalog: Catalog, projects: Projects, sta
     problems.install(app)
     api = APIRouter(prefix=PREFIX, responses=READING)
     for resource in RESOURCES:
-        api.include_router(catalog_router(resource, catalog, commands))
-    showing = Showing(projects, staged)
-    api.include_router(projects_router(projects, showing, commands))
+        api.include_router(catalog_router(resource, read, commands))
+    showing, floor = Showing(read.projects, read.staged), ShowingFloor(read.floor)
+    api.include_router(device_types_router(read, commands))
+    api.include_router(projects_router(read.projects, showing, commands))
     api.include_router(steering_router(showing, commands))
+    api.include_router(tasks_router(read.projects, questions, commands))
+    api.include_router(devices_router(floor, commands))
+    api.include_router(reservations_router(floor, read.projects, commands))
+    api.include_router(calendar_router(floor, commands))
     app.include_router(api)
     return app

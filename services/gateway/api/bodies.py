@@ -1,4 +1,4 @@
-"""What operators send to steer a project: the contracts' commands without the project, which the path names."""
+"""What operators send to steer a project: the contracts' commands without what the path names already."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self

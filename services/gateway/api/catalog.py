@@ -17,7 +17,7 @@ from services.gateway.api.site import SiteHeader
 from services.gateway.commands import Commands
 from services.gateway.domain.catalog import Item, Key, Kind, Version
 from services.gateway.domain.outcomes import Result
-from services.gateway.ports import Catalog
+from services.gateway.ports import ReadModels
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class Resource:
     def as_version(self, version: Version) -> BaseModel:
         return self.version.model_validate(self._version_fields(version))
 
-    def as_detail(self, item: Item, versions: list[Version]) -> BaseModel:
+    def as_detail(self, item: Item, versions: list[Version], more: dict[str, Any]) -> BaseModel:
         return self.detail.model_validate(
-            self._fields(item) | {"versions": [self._version_fields(each) for each in versions]}
+            self._fields(item) | more | {"versions": [self._version_fields(each) for each in versions]}
         )
 
     def _fields(self, item: Item) -> dict[str, Any]:
@@ -104,8 +104,9 @@ RESOURCES = (
 )
 
 
-def catalog_router(resource: Resource, catalog: Catalog, commands: Commands) -> APIRouter:
+def catalog_router(resource: Resource, read: ReadModels, commands: Commands) -> APIRouter:
     """The routes of one kind of master data."""
+    catalog = read.catalog
     router = APIRouter(prefix=f"/{resource.path}", tags=[resource.tag], route_class=JsonRoute)
     name = resource.noun
 
@@ -161,7 +162,9 @@ def catalog_router(resource: Resource, catalog: Catalog, commands: Commands) -> 
     async def get_one(site: SiteHeader, code: str) -> BaseModel:
         """All its versions, the newest first."""
         item = await known(site, code)
-        return resource.as_detail(item, list(await catalog.versions(item.key)))
+        hold = await read.floor.type_hold(site, code) if resource.kind is Kind.DEVICE_TYPE else None
+        more = {"held": hold.held} if hold else {}
+        return resource.as_detail(item, list(await catalog.versions(item.key)), more)
 
     if resource.retire is not None:
         retire = resource.retire

@@ -39,3 +39,36 @@ QUANTITIES: dict[str, Any] = {"lines": [{"line_id": "10", "quantity": 40}]}
 REBASE: dict[str, Any] = {"from_execution": 51, "by": "m.keller", "reason": "stronger weld after the recall"}
 
 UNSTICKING: dict[str, Any] = {"decision": "RETRY"}
+
+WORD: dict[str, Any] = {"by": "m.keller", "reason": "the fixture is bent"}
+
+RELEASE: dict[str, Any] = {"by": "m.keller"}
+
+CORRECTION: dict[str, Any] = {"by": "m.keller", "reason": "the seam was measured again", "outcome": "SCRAP"}
+
+MAINTENANCE: dict[str, Any] = {
+    "kind": "MAINTENANCE",
+    "from": "2027-02-01T06:00:00Z",
+    "to": "2027-02-01T10:00:00Z",
+    "by": "m.keller",
+    "reason": "yearly service",
+}
+
+FOR_AN_ORDER: dict[str, Any] = {
+    "reservation_id": "SPRING-1",
+    "kind": "ORDER",
+    "project_id": "PO-1001-2d9a4c11f0b7",
+    "from": "2027-02-01T10:00:00Z",
+    "to": "2027-02-01T18:00:00Z",
+    "by": "m.keller",
+}
+
+CALENDAR: dict[str, Any] = {
+    "timezone": "Europe/Berlin",
+    "shifts": [
+        {"days": ["MON", "TUE", "WED", "THU", "FRI"], "from": "06:00", "to": "14:00"},
+        {"days": ["MON", "TUE", "WED", "THU"], "from": "22:00", "to": "06:00"},
+    ],
+    "exceptions": [{"date": "2027-05-06", "shifts": []}],
+    "by": "m.keller",
+}

@@ -2,12 +2,15 @@
 
 from pydantic import BaseModel, Field
 
-from libs.contracts.base import Code, Data, Positive, Time
+from libs.contracts.base import Code, Count, Data, Positive, Time
 from libs.contracts.catalog import DeviceTypeContent, ProductContent, RecipeContent
 from libs.contracts.erp import LineProgress
+from libs.contracts.floor import Decision, NotYet, Ranked
 from libs.contracts.projects import ProjectState
+from libs.contracts.reservations import WorkingCalendar
 from services.gateway.api.lists import Page
 from services.gateway.domain.activation import Activation, Staging
+from services.gateway.domain.floor import Booking, Device
 from services.gateway.domain.projects import MOST_REBASES, Project, Rebase
 
 
@@ -45,6 +48,7 @@ class DeviceTypeVersion(DeviceTypeContent, VersionFields):
 
 
 class DeviceType(DeviceTypeItem):
+    held: str | None = Field(None, description="why an operator holds it back from new tasks; null: nobody does")
     versions: tuple[DeviceTypeVersion, ...] = Field(description="the newest first")
 
 
@@ -107,3 +111,53 @@ class ProjectProgress(Data):
     state: ProjectState
     at: Time | None = Field(None, description="when the numbers were told; null before anything was done")
     lines: tuple[LineProgress, ...]
+
+
+class ShownTask(Data):
+    """Where a task stands, and why: asked of the floor at this moment."""
+
+    task_id: str
+    project_id: str
+    state: str = Field(
+        description="BLOCKED, READY, LEASED, RUNNING, COMPLETED, FAILED, CANCELLED or HELD", examples=["READY"]
+    )
+    device_type: Code | None = None
+    device_id: Code | None = Field(None, description="that holds it, or did last")
+    fence: Count | None = Field(None, description="of its newest lease")
+    attempt: Positive | None = None
+    lease_expires_at: Time | None = None
+    rank: Ranked | None = Field(None, description="what it would score now, when it waits")
+    not_yet: tuple[NotYet, ...] = Field((), description="all that stands between it and a device")
+    decision: Decision | None = Field(
+        None, description="why its newest lease was given to it, and why the best alternatives lost"
+    )
+    at: Time
+
+
+class TaskDone(Data):
+    """What was said of the task is so."""
+
+    task_id: str
+    project_id: str
+    changed: bool = Field(description="false: it was so already")
+    fence: Count | None = None
+    attempt: Positive | None = None
+    execution_withdrawn: Positive | None = Field(
+        None, description="the execution that had replaced this one and is not needed any more"
+    )
+    at: Time | None = Field(None, description="since when")
+
+
+class Devices(Page[Device]):
+    pass
+
+
+class ShownDevice(Device):
+    """A device with what decides about its work."""
+
+    device_type_held: str | None = Field(None, description="why its whole type is held back; null: it is not")
+    calendar: WorkingCalendar | None = Field(None, description="when it works; null: at all times")
+
+
+class Reservations(Page[Booking]):
+    pass

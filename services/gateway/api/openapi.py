@@ -9,7 +9,7 @@ from services.gateway.api.problems import MEDIA_TYPE
 
 DESCRIPTION = """
 The operators' face of the factory. Commands are answered with 202 and the `Location` of what they are about, or, with
-`Prefer: wait=N`, with their outcome. What is read may be a moment behind what was commanded. Every POST and PATCH
+`Prefer: wait=N`, with their outcome. What is read may be a moment behind what was commanded. Every command
 takes an `Idempotency-Key`. Errors are problem details (RFC 9457).
 """.strip()
 
@@ -18,6 +18,8 @@ TAGS = [
     {"name": "recipes", "description": "Ordered steps, in versions."},
     {"name": "products", "description": "The recipes that make a unit, in versions."},
     {"name": "projects", "description": "Orders as they live here: taken in, activated, steered, counted."},
+    {"name": "tasks", "description": "Single steps of executions: why they wait, and what operators say of them."},
+    {"name": "devices", "description": "The machines: their states, holds, reservations and calendars."},
 ]
 
 

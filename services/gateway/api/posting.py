@@ -21,11 +21,13 @@ from services.gateway.domain.outcomes import Outcome, Result
 LONGEST_WAIT = 30
 """Seconds that a client may wait for an outcome."""
 
+Traceparent = Annotated[str | None, Header(description="W3C Trace Context: the trace to go on with")]
+
 _WAIT = re.compile(r'(?:^|,)[ \t]*wait[ \t]*=[ \t]*"?([0-9]{1,9})"?[ \t]*(?=[;,]|$)', re.IGNORECASE)
 
 
 class Posting(NamedTuple):
-    """A POST or PATCH, as far as it does not depend on the resource."""
+    """A request for a command, as far as it does not depend on the resource."""
 
     asked: Asked
     wait: int | None
@@ -73,12 +75,13 @@ async def posting(
             examples=["wait=10"],
         ),
     ] = None,
-    traceparent: Annotated[str | None, Header(description="W3C Trace Context: the trace to go on with")] = None,
+    traceparent: Traceparent = None,
 ) -> Posting:
-    fingerprint = ""
+    # A DELETE says in its query what others say in a body.
+    said: bytes = request.scope["query_string"] if request.method == "DELETE" else b""
     if isinstance(request, JsonRequest):
-        canonical = orjson.dumps(await request.json(), option=orjson.OPT_SORT_KEYS)
-        fingerprint = hashlib.sha256(canonical).hexdigest()
+        said += orjson.dumps(await request.json(), option=orjson.OPT_SORT_KEYS)
+    fingerprint = hashlib.sha256(said).hexdigest() if said else ""
     key = None if idempotency_key is None else _unquoted(idempotency_key)
     preferences = ",".join(request.headers.getlist("prefer"))
     return Posting(Asked(site, request.scope["path"], key, fingerprint, traceparent), wait_of(preferences))

@@ -1,6 +1,5 @@
 """Projects: orders taken in, and how they stand."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body
@@ -11,9 +10,9 @@ from libs.contracts.erp import OrderRequested
 from libs.kernel.clock import rfc3339
 from libs.kernel.ids import project_id_of
 from services.gateway.api import answers, examples, models
-from services.gateway.api.lists import Cursor, Limit, cut, position_of
+from services.gateway.api.lists import Cursor, Limit, cut, moment_of
 from services.gateway.api.posting import Posted
-from services.gateway.api.problems import ApiProblem, single
+from services.gateway.api.problems import ApiProblem
 from services.gateway.api.reading import JsonRoute
 from services.gateway.api.showing import Showing, location_of
 from services.gateway.api.site import SiteHeader
@@ -87,7 +86,8 @@ def projects_router(projects: Projects, showing: Showing, commands: Commands) ->
 
     @router.get("", name="list projects", summary="List projects, the newest first", response_model=models.Projects)
     async def list_page(site: SiteHeader, limit: Limit = 50, cursor: Cursor = None) -> models.Projects:
-        found = await projects.page(site, _after(cursor), limit + 1)
+        position = moment_of(cursor)
+        found = await projects.page(site, None if position is None else Position(*position), limit + 1)
         views, following = cut(found, limit, lambda v: (rfc3339(v.project.created_at), v.project.project_id))
         return models.Projects(items=[view.project for view in views], next=following)
 
@@ -126,14 +126,3 @@ def projects_router(projects: Projects, showing: Showing, commands: Commands) ->
 def order_id_of(order: Order, command_id: str) -> str:
     """The client's, or one made of the command's id, so that the same request again asks for the same order."""
     return order.order_id or f"OP-{command_id.removeprefix(COMMAND_PREFIX)}"
-
-
-def _after(cursor: str | None) -> Position | None:
-    position = position_of(cursor, 2)
-    if position is None:
-        return None
-    created_at, project_id = position
-    try:
-        return Position(datetime.fromisoformat(created_at), project_id)
-    except ValueError:
-        raise single(422, "INVALID_CURSOR", "query.cursor", "not a cursor of this list") from None

@@ -1,15 +1,20 @@
-"""One project as it is shown, put together from the read models."""
+"""One project or device as it is shown, put together from the read models."""
 
 from services.gateway.api import PREFIX
-from services.gateway.api.models import ShownActivation, ShownProject
+from services.gateway.api.models import ShownActivation, ShownDevice, ShownProject
 from services.gateway.api.problems import single
 from services.gateway.domain.activation import staging
+from services.gateway.domain.floor import Booking, Device
 from services.gateway.domain.projects import ProjectView, Rebase
-from services.gateway.ports import Projects, Staged
+from services.gateway.ports import Floor, Projects, Staged
 
 
 def location_of(project_id: str) -> str:
     return f"{PREFIX}/projects/{project_id}"
+
+
+def location_of_device(device_id: str) -> str:
+    return f"{PREFIX}/devices/{device_id}"
 
 
 class Showing:
@@ -33,3 +38,34 @@ class Showing:
             activation = ShownActivation(**view.activation.model_dump(), **told.model_dump())
         rebases = tuple(Rebase.model_validate(each.model_dump()) for each in view.rebases)
         return ShownProject(**view.project.model_dump(), activation=activation, rebases=rebases)
+
+
+class ShowingFloor:
+    """Looks devices and their reservations up, in the same way."""
+
+    def __init__(self, floor: Floor) -> None:
+        self.floor = floor
+
+    async def known(self, site: str, device_id: str) -> Device:
+        device = await self.floor.device(site, device_id)
+        if device is None:
+            raise single(404, "UNKNOWN_DEVICE", "path.device_id", f"there is no device {device_id[:64]!r}")
+        return device
+
+    async def device(self, site: str, device_id: str) -> ShownDevice:
+        device = await self.known(site, device_id)
+        hold = await self.floor.type_hold(site, device.device_type)
+        calendar = await self.floor.calendar(site, device_id)
+        return ShownDevice(
+            **device.model_dump(),
+            device_type_held=hold.held if hold else None,
+            calendar=calendar.calendar if calendar else None,
+        )
+
+    async def reservation(self, site: str, device_id: str, reservation_id: str) -> Booking:
+        await self.known(site, device_id)
+        booking = await self.floor.reservation(site, device_id, reservation_id)
+        if booking is None:
+            text = f"device {device_id} has no reservation {reservation_id[:64]!r}"
+            raise single(404, "UNKNOWN_RESERVATION", "path.reservation_id", text)
+        return booking

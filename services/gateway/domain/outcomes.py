@@ -2,14 +2,26 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any, Protocol
 
-from libs.contracts.base import Data, Problem
-from libs.contracts.catalog import PublicationRejected
-from libs.contracts.projects import ActivationMoved, CommandRefused, OrderRejected, ProjectChanged, ProjectState
+from libs.contracts.base import Data, Problem, jsonable
+from libs.contracts.by_hand import TaskControlRefused, TaskControlRepeated, TaskCorrected, TaskReleased, TaskRetried
+from libs.contracts.execution import TaskCompleted, TaskHeld
+from libs.contracts.projects import ActivationMoved, ProjectChanged, ProjectState
 from services.gateway.domain.catalog import Item, Published, Retired
 
 COMMAND_PREFIX = "cmd-"
 """What the ids of the gateway's commands begin with: nobody waits for what others have caused."""
+
+TaskWord = TaskHeld | TaskReleased | TaskRetried | TaskCompleted | TaskCorrected | TaskControlRepeated
+"""How an operator's word on a task is answered when it is followed; the first of them answer devices, too."""
+
+
+class Refusal(Protocol):
+    """Nothing was changed, and this is why."""
+
+    @property
+    def errors(self) -> tuple[Problem, ...]: ...
 
 
 class Result(StrEnum):
@@ -29,6 +41,8 @@ class Result(StrEnum):
     REBASED = "rebased"
     MOVED = "moved"
     """The activation has moved: forward, or in undo."""
+    DONE = "done"
+    """On the floor, where nothing but one thing can come of a command; or it was so already."""
     REFUSED = "refused"
     """Nothing was changed."""
 
@@ -44,7 +58,10 @@ _CAUSES = {"changed": Result.CHANGED, "rebased": Result.REBASED}
 
 
 class Outcome(Data):
-    """`created`: something came into being that was not there before. `version`: the one that was published."""
+    """`created`: something came into being that was not there before. `version`: the one that was published.
+
+    `told`: the data of the event, where no read model has it.
+    """
 
     site: str
     command_id: str
@@ -52,10 +69,20 @@ class Outcome(Data):
     created: bool = False
     version: int | None = None
     errors: tuple[Problem, ...] = ()
+    told: dict[str, Any] | None = None
 
 
 def is_command(correlation_id: str) -> bool:
     return correlation_id.startswith(COMMAND_PREFIX)
+
+
+def kept(found: Iterable[Outcome]) -> Iterable[Outcome]:
+    """Only those of our own commands; of several of a kind the first."""
+    first: dict[tuple[str, str, str], Outcome] = {}
+    for outcome in found:
+        if is_command(outcome.command_id):
+            first.setdefault((outcome.site, outcome.command_id, outcome.result), outcome)
+    return first.values()
 
 
 def of_catalog(site: str, command_id: str, event: Published | Retired, before: Item | None) -> Outcome:
@@ -64,7 +91,7 @@ def of_catalog(site: str, command_id: str, event: Published | Retired, before: I
     return Outcome(site=site, command_id=command_id, result=Result.TAKEN, created=created, version=event.version)
 
 
-def of_refusal(site: str, command_id: str, event: PublicationRejected | OrderRejected | CommandRefused) -> Outcome:
+def of_refusal(site: str, command_id: str, event: Refusal) -> Outcome:
     return Outcome(site=site, command_id=command_id, result=Result.REFUSED, errors=event.errors)
 
 
@@ -80,3 +107,21 @@ def of_project(site: str, command_id: str, event: ProjectChanged) -> Iterable[Ou
 
 def of_move(site: str, command_id: str, event: ActivationMoved) -> Outcome:
     return Outcome(site=site, command_id=command_id, result=Result.MOVED, errors=event.errors)
+
+
+def of_floor(site: str, command_id: str, sequence: int | None) -> Outcome:
+    """What is told without a sequence was so before."""
+    return Outcome(site=site, command_id=command_id, result=Result.DONE, created=sequence is not None)
+
+
+def of_task(site: str, event: TaskWord | TaskControlRefused) -> Outcome | None:
+    """None for what no operator has said. By its request, which is the command that was sent: unlike a correlation it
+    does not go on to what a device makes of the task afterwards.
+    """
+    if event.request_id is None:
+        return None
+    if isinstance(event, TaskControlRefused):
+        return of_refusal(site, event.request_id, event)
+    created = not isinstance(event, TaskControlRepeated)
+    told = jsonable(event)
+    return Outcome(site=site, command_id=event.request_id, result=Result.DONE, created=created, told=told)

@@ -1,7 +1,7 @@
 """Rework through all services: what went back is done again, in order, and counts once."""
 
 from libs.contracts import devices, execution
-from tests.integration.execution.shop import CHAIN, DIAMOND, Shop, said_of, shop, task_id
+from tests.integration.execution.shop import CHAIN, DIAMOND, said_of, shop, task_id
 
 
 async def test_a_reworked_execution_is_done_again_from_the_named_step(

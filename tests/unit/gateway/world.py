@@ -24,20 +24,30 @@ from libs.contracts.projects import (
     ProjectState,
 )
 from libs.contracts.task_generation import GenerationPlanned
-from libs.contracts.topics import CATALOG_EVENTS, PROJECTS_EVENTS, Topic
 from libs.kernel.ids import project_id_of
 from libs.messaging.memory import MemoryStore, MemoryTransaction
 from libs.messaging.records import Cause, Incoming, RawRecord, Record, encode
-from libs.messaging.routes import Handler
 from libs.messaging.work import Work
 from libs.observability.health import Health
 from libs.observability.http import routes
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
-from services.gateway.adapters.memory import MemoryCatalog, MemoryKeys, MemoryOutcomes, MemoryProjects, MemoryStaged
+from services.gateway.adapters.memory import (
+    MemoryAnswers,
+    MemoryCatalog,
+    MemoryFloor,
+    MemoryKeys,
+    MemoryOutcomes,
+    MemoryProjects,
+    MemoryStaged,
+)
 from services.gateway.api.app import make_app
 from services.gateway.commands import Commands
+from services.gateway.floor_handlers import FloorProjections
 from services.gateway.handlers import Projections
+from services.gateway.ports import ReadModels
+from services.gateway.questions import Questions
+from services.gateway.routes import routes as gateway_routes
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -57,22 +67,36 @@ class World:
 
     def __init__(self) -> None:
         self.catalog, self.projects = MemoryCatalog(), MemoryProjects()
-        self.staged = MemoryStaged()
-        self.outcomes, self.keys = MemoryOutcomes(), MemoryKeys()
-        self.projections = Projections(self.catalog, self.projects, self.staged, self.outcomes)
+        self.staged, self.floor = MemoryStaged(), MemoryFloor()
+        self.outcomes, self.keys, self.answers = MemoryOutcomes(), MemoryKeys(), MemoryAnswers()
+        self.subscriptions = gateway_routes(
+            Projections(self.catalog, self.projects, self.staged, self.outcomes),
+            FloorProjections(self.floor, self.answers, self.outcomes),
+        )
         self.metrics = Metrics("gateway")
         self.sent: list[Incoming[Any]] = []
         self.something_sent = asyncio.Event()
         self.answer: Callable[[Incoming[Any]], Iterable[Answer]] = lambda command: ()
         self.publisher: Any = self
-        self.app = make_app(routes(Health(), self.metrics), self.catalog, self.projects, self.staged, self._commands())
-
-    def _commands(self) -> Commands:
-        return Commands(self, self.keys, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
+        commands = Commands(self, self.keys, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
+        self.app = make_app(
+            routes(Health(), self.metrics),
+            ReadModels(self.catalog, self.projects, self.staged, self.floor),
+            commands,
+            Questions(commands, self.answers, seconds=0.05),
+        )
 
     def forget(self) -> None:
         """As new; an application takes long to make."""
-        for store in (self.catalog, self.projects, self.staged, self.outcomes, self.keys):
+        for store in (
+            self.catalog,
+            self.projects,
+            self.staged,
+            self.floor,
+            self.outcomes,
+            self.keys,
+            self.answers,
+        ):
             for kept in vars(store).values():
                 kept.clear()
         self.sent.clear()
@@ -98,11 +122,9 @@ class World:
 
     async def take(self, run: Sequence[Incoming[Any]]) -> None:
         work = Work(MemoryTransaction(MemoryStore()), "/gateway", NOON)
-        handlers: dict[Topic, Handler] = {
-            CATALOG_EVENTS: self.projections.on_catalog,
-            PROJECTS_EVENTS: self.projections.on_projects,
-        }
-        await handlers.get(run[0].data.TOPIC, self.projections.on_batches)(run, work)
+        [subscription] = [each for each in self.subscriptions if each.topic == run[0].data.TOPIC]
+        for handler, messages in subscription.runs(run):
+            await handler(messages, work)
         assert not work.outgoing
 
     @asynccontextmanager

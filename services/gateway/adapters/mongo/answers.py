@@ -1,0 +1,42 @@
+"""Answers to questions: kept until whoever asked has surely gone."""
+
+from collections.abc import Iterable
+
+from libs.contracts.base import jsonable
+from libs.contracts.floor import TaskExplained
+from libs.messaging.mongo import driver
+from libs.messaging.mongo.driver import IndexModel, UpdateOne
+from libs.messaging.work import Work
+from services.gateway.adapters.mongo import in_our_words
+
+KEPT_SECONDS = 600
+
+
+class MongoAnswers:
+    def __init__(self, database: driver.Database) -> None:
+        self._answers = database["answers"]
+
+    async def prepare(self) -> None:
+        with in_our_words():
+            await self._answers.create_indexes([IndexModel("at", expireAfterSeconds=KEPT_SECONDS)])
+
+    async def save(self, work: Work, site: str, answers: Iterable[tuple[str, TaskExplained]]) -> None:
+        writes = [
+            UpdateOne(
+                {"_id": _id(site, question_id)},
+                {"$setOnInsert": {"site": site, "at": work.now, "answer": jsonable(answer)}},
+                upsert=True,
+            )
+            for question_id, answer in answers
+        ]
+        if writes:
+            await self._answers.bulk_write(writes, ordered=False, session=work.transaction.handle)
+
+    async def find(self, site: str, question_id: str) -> TaskExplained | None:
+        with in_our_words():
+            document = await self._answers.find_one({"_id": _id(site, question_id), "site": site})
+        return None if document is None else TaskExplained.model_validate(document["answer"])
+
+
+def _id(site: str, question_id: str) -> str:
+    return f"{site}/{question_id}"

@@ -1,0 +1,176 @@
+"""Tasks: where each stands and why, as the floor answers; and what operators say of it."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+from starlette.requests import Request
+from starlette.responses import Response
+
+from libs.contracts.by_hand import (
+    CompleteTask,
+    CorrectTask,
+    HoldTask,
+    ReleaseTask,
+    RetryTask,
+    ScrapTask,
+    TaskCommand,
+)
+from libs.contracts.floor import ExplainTask
+from services.gateway.api import PREFIX, answers, examples, models
+from services.gateway.api.floor_bodies import CorrectionWish, Word
+from services.gateway.api.posting import Posted, Traceparent
+from services.gateway.api.problems import RETRY_AFTER_SECONDS, ApiProblem, single
+from services.gateway.api.reading import JsonRoute
+from services.gateway.api.site import SiteHeader
+from services.gateway.api.telling import TELLING, tell
+from services.gateway.commands import Commands, Unconfirmed
+from services.gateway.domain.outcomes import Outcome
+from services.gateway.domain.tasks import project_of
+from services.gateway.ports import Projects
+from services.gateway.questions import Questions
+
+_RETRY = {"Retry-After": RETRY_AFTER_SECONDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """What operators can say of a task."""
+
+    word: str
+    command: type[TaskCommand]
+    body: type[Word]
+    summary: str
+    description: str
+    example: dict[str, Any]
+
+
+VERBS = (
+    Verb(
+        "hold",
+        HoldTask,
+        Word,
+        "Hold a task back",
+        "It is not handed out until it is released. A lease that nobody has begun is taken back; what runs cannot be"
+        " held.",
+        examples.WORD,
+    ),
+    Verb(
+        "release",
+        ReleaseTask,
+        Word,
+        "Release a held task",
+        "It may be handed out again, with the attempts that it has left.",
+        examples.WORD,
+    ),
+    Verb(
+        "retry",
+        RetryTask,
+        Word,
+        "Try a held or failed task again",
+        "With all its attempts. Where another execution had replaced this one, one that is still open is withdrawn.",
+        examples.WORD,
+    ),
+    Verb(
+        "complete",
+        CompleteTask,
+        Word,
+        "Say that a task is done well",
+        "Whoever did it: it counts as a device's report does. A device that holds the task is told to leave it.",
+        examples.WORD,
+    ),
+    Verb(
+        "scrap",
+        ScrapTask,
+        Word,
+        "Say that a task is lost",
+        "Its execution ends and is replaced, as when a device reports scrap.",
+        examples.WORD,
+    ),
+    Verb(
+        "correct",
+        CorrectTask,
+        CorrectionWish,
+        "Correct what was said of a completed task",
+        "Counts move back exactly, and the ERP is told. Legal until the order is closed.",
+        examples.CORRECTION,
+    ),
+)
+
+
+def location_of_task(task_id: str) -> str:
+    return f"{PREFIX}/tasks/{task_id}"
+
+
+def tasks_router(projects: Projects, questions: Questions, commands: Commands) -> APIRouter:
+    router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=JsonRoute)
+
+    async def known(site: str, task_id: str) -> str:
+        """Its project; whether that has such a task, only the floor knows."""
+        project_id = project_of(task_id)
+        if project_id is None or await projects.get(site, project_id) is None:
+            raise _unknown(task_id)
+        return project_id
+
+    @router.get(
+        "/{task_id:path}",
+        name="get task",
+        summary="Show a task, and why it is where it is",
+        response_model=models.ShownTask,
+        responses=answers.problems(404, 504),
+    )
+    async def get_one(
+        request: Request, site: SiteHeader, task_id: str, traceparent: Traceparent = None
+    ) -> models.ShownTask:
+        """The floor is asked. The slashes of a task id may be sent as they are.
+
+        A task that waits says all that stands in its way, and what it would score now; one that was handed out, why:
+        its score with the parts of it, the best alternatives, and why they lost.
+        """
+        project_id = await known(site, task_id)
+        question = ExplainTask(project_id=project_id, task_id=task_id)
+        try:
+            answer = await questions.ask(question, site, request.scope["path"], traceparent)
+        except Unconfirmed:
+            raise ApiProblem(503, "Kafka does not answer now, the floor was not asked", headers=_RETRY) from None
+        if answer is None:
+            raise ApiProblem(504, "the floor did not answer in time", headers=_RETRY)
+        if answer.state is None:
+            raise _unknown(task_id)
+        return models.ShownTask.model_validate(answer.model_dump())
+
+    for verb in VERBS:
+        _add(router, verb, known, commands)
+    return router
+
+
+def _add(router: APIRouter, verb: Verb, known: Any, commands: Commands) -> None:
+    @router.post(
+        f"/{{task_id:path}}/{verb.word}",
+        name=f"{verb.word} task",
+        summary=verb.summary,
+        description=verb.description,
+        status_code=202,
+        response_model=models.Accepted,
+        responses=TELLING | answers.WITH_BODY | answers.outcome(200, models.TaskDone, "It is so, now or before."),
+    )
+    async def say(
+        posting: Posted,
+        task_id: str,
+        word: Annotated[verb.body, Body(openapi_examples={verb.word: {"value": verb.example}})],  # type: ignore[name-defined]
+    ) -> Response:
+        ids = {"project_id": await known(posting.asked.site, task_id), "task_id": task_id}
+
+        def command(command_id: str) -> TaskCommand:
+            return verb.command.model_validate(word.model_dump() | ids | {"request_id": command_id})
+
+        return await tell(posting, commands, command, lambda _: location_of_task(task_id), _done)
+
+
+async def _done(outcome: Outcome) -> tuple[int, models.TaskDone]:
+    assert outcome.told is not None, "outcomes of words on tasks have what was told"
+    return 200, models.TaskDone.model_validate(outcome.told | {"changed": outcome.created})
+
+
+def _unknown(task_id: str) -> ApiProblem:
+    return single(404, "UNKNOWN_TASK", "path.task_id", f"there is no task {task_id[:100]!r}")

@@ -1,0 +1,176 @@
+"""What execution is measured against, on the same Kafka and MongoDB: the floor, and what people usually write.
+
+Both read the same reports, write with the same durability and publish what is due. The floor does the same writes
+in the same batches but knows beforehand what they are: nothing is parsed, judged or scored. The usual design takes
+one message after the other: find, save, count, set, insert the next, publish, commit.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from pymongo import AsyncMongoClient, InsertOne, UpdateOne
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+BATCH = 500
+
+
+@dataclass
+class Bench:
+    """Where a design runs: its own topics and its own database."""
+
+    kafka: str
+    database: Any
+    client: "AsyncMongoClient[dict[str, Any]]"
+    reports: str
+    events: str
+    assignments: str
+
+    def consumer(self, group: str) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            self.reports,
+            bootstrap_servers=self.kafka,
+            group_id=group,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+
+    def producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(bootstrap_servers=self.kafka, acks="all", enable_idempotence=True, linger_ms=2)
+
+
+def majority(client: Any, name: str) -> Any:
+    return client.get_database(
+        name, read_concern=ReadConcern("majority"), write_concern=WriteConcern("majority", j=True)
+    )
+
+
+async def prepare(bench: Bench, tasks: Sequence[dict[str, Any]], order: dict[str, Any]) -> None:
+    """The floor with these tasks leased, and their work order."""
+    names = await bench.database.list_collection_names()
+    for name in names:
+        await bench.database.drop_collection(name)
+    for partial, fields in _INDEXES:
+        await bench.database["tasks"].create_index(fields, partialFilterExpression={partial: {"$exists": True}})
+    for first in range(0, len(tasks), 5000):
+        await bench.database["tasks"].insert_many(list(tasks[first : first + 5000]))
+    await bench.database["work_orders"].insert_one(order)
+
+
+_INDEXES: list[tuple[str, list[tuple[str, int]]]] = [
+    ("queue", [("queue", 1), ("source", 1), ("rank", -1), ("execution", 1), ("_id", 1)]),
+    ("pool", [("pool", 1), ("device_id", 1)]),
+    ("pool", [("lease_expires_at", 1)]),
+]
+"""As execution has them for its own writes."""
+
+
+async def floor(bench: Bench, count: int, event: bytes, assignment: bytes, headers: list[tuple[str, bytes]]) -> float:
+    """Completions a second: raw batches in, what execution writes for them, raw records out."""
+    consumer, producer = bench.consumer("floor"), bench.producer()
+    await consumer.start()
+    await producer.start()
+    try:
+        await _first(consumer)
+        done, began = 0, time.perf_counter()
+        while done < count:
+            for partition, records in (await consumer.getmany(timeout_ms=200, max_records=BATCH)).items():
+                ids = [record.key.decode() for record in records]
+                await _progress(bench, ids, len(records))
+                await _publish(producer, bench.events, event, headers, len(records))
+                await bench.database["outbox"].delete_many({"_id": f"p-{ids[0]}"})
+                await consumer.commit({partition: records[-1].offset + 1})
+                await _dispatch(bench, ids)
+                await _publish(producer, bench.assignments, assignment, headers, len(records))
+                await bench.database["outbox"].delete_many({"_id": f"d-{ids[0]}"})
+                done += len(records)
+        return count / (time.perf_counter() - began)
+    finally:
+        await producer.stop()
+        await consumer.stop()
+
+
+async def _progress(bench: Bench, ids: list[str], count: int) -> None:
+    db = bench.database
+    async with bench.client.start_session() as session, await session.start_transaction():
+        await db["inbox"].find({"_id": {"$in": ids}}, session=session).to_list(None)
+        documents = await db["tasks"].find({"_id": {"$in": ids}}, session=session).to_list(None)
+        await db["ledger"].insert_many([_fact(each) for each in documents], ordered=False, session=session)
+        done = {"$set": {"state": "COMPLETED", "outcome": "GOOD"}, "$unset": {"pool": 1, "lease_expires_at": 1}}
+        await db["tasks"].update_many({"_id": {"$in": ids}}, done, session=session)
+        following = [{**each, "_id": f"{each['_id']}+", "state": "READY", **_WAITING} for each in documents]
+        for each in following:
+            del each["pool"], each["lease_expires_at"]
+        await db["tasks"].insert_many(following, ordered=False, session=session)
+        await db["work_orders"].update_one({"_id": "P"}, {"$inc": {"good": count}}, session=session)
+        await db["inbox"].insert_many([{"_id": id_} for id_ in ids], ordered=False, session=session)
+        await db["outbox"].insert_one({"_id": f"p-{ids[0]}", "records": [b"x" * 900] * count}, session=session)
+
+
+_WAITING = {"queue": "main/press", "source": "P/snapshot/2", "rank": 15}
+
+
+def _fact(task: dict[str, Any]) -> dict[str, Any]:
+    kept = ("site", "project_id", "line_id", "recipe_code", "execution", "step", "device_id")
+    return {"_id": f"{task['_id']}#1", **{name: task[name] for name in kept}, "outcome": "GOOD"}
+
+
+async def _dispatch(bench: Bench, ids: list[str]) -> None:
+    lease = {"state": "LEASED", "fence": 1, "device_id": "press-1", "pool": "main/press", "dispatch": _EXPLANATION}
+    change = {"$set": lease, "$unset": {"queue": 1, "source": 1}}
+    writes = [UpdateOne({"_id": f"{id_}+", "state": "READY"}, change) for id_ in ids]
+    async with bench.client.start_session() as session, await session.start_transaction():
+        await bench.database["tasks"].find({"queue": "main/press"}, session=session).limit(len(ids)).to_list(None)
+        await bench.database["tasks"].bulk_write(writes, ordered=False, session=session)
+        await bench.database["outbox"].insert_one(
+            {"_id": f"d-{ids[0]}", "records": [b"x" * 1100] * len(ids)}, session=session
+        )
+
+
+_PARTS = {"priority": 20.0, "deadline": 0.0, "waiting": 5.0, "aging": 0.0, "continuity": 15.0}
+_EXPLANATION = {"rule": "priority", "score": 40.0, "parts": _PARTS, "device_id": "press-1", "alternatives": []}
+
+
+async def _publish(
+    producer: AIOKafkaProducer, topic: str, value: bytes, headers: list[tuple[str, bytes]], count: int
+) -> None:
+    sent = [await producer.send(topic, value, b"key", headers=headers) for _ in range(count)]
+    for future in sent:
+        await future
+
+
+async def usual(bench: Bench, count: int, assignment: bytes, headers: list[tuple[str, bytes]]) -> float:
+    """Completions a second, one message at a time."""
+    consumer, producer = bench.consumer("usual"), bench.producer()
+    await consumer.start()
+    await producer.start()
+    tasks, orders = bench.database["tasks"], bench.database["work_orders"]
+    await tasks.create_index([("project_id", 1), ("state", 1)])
+    try:
+        await _first(consumer)
+        began = time.perf_counter()
+        for _ in range(count):
+            record = await consumer.getone()
+            task = await tasks.find_one({"_id": record.key.decode()})
+            assert task is not None
+            task["state"] = "COMPLETED"
+            await tasks.replace_one({"_id": task["_id"]}, task)
+            done = await tasks.count_documents({"project_id": "P", "state": "COMPLETED"})
+            await orders.update_one({"_id": "P"}, {"$set": {"good": done}})
+            await tasks.bulk_write([InsertOne({**task, "_id": f"{task['_id']}+", "state": "LEASED"})])
+            await producer.send_and_wait(bench.assignments, assignment, b"key", headers=headers)
+            await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
+        return count / (time.perf_counter() - began)
+    finally:
+        await producer.stop()
+        await consumer.stop()
+
+
+async def _first(consumer: AIOKafkaConsumer) -> None:
+    """Join the group and fetch before the clock starts; then go back to the beginning."""
+    while not consumer.assignment():
+        await consumer.getmany(timeout_ms=100, max_records=1)
+    await consumer.seek_to_beginning()
