@@ -19,7 +19,7 @@ TO_RUN := $(VENV)/.installed-to-run
 TO_TEST := $(VENV)/.installed-to-test
 
 .DEFAULT_GOAL := help
-.PHONY: help bench demo up down test test-kafka lint format constraints clean
+.PHONY: help bench demo up down test test-kafka test-chaos lint format constraints clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -44,8 +44,11 @@ test: lint ## Lint, types, import contracts, and all tests on the chosen backend
 	@$(BIN)/python -m pytest $(PARALLEL) tests/unit tests/contract tests/integration tests/e2e $(ARGS)
 
 test-kafka: export KAFKA := $(if $(filter embedded,$(KAFKA)),real,$(KAFKA))
-test-kafka: $(TO_TEST) ## Integration and end-to-end tests on Apache Kafka (Docker, else Java and Maven)
-	@$(BIN)/python -m pytest $(PARALLEL) tests/integration tests/e2e $(ARGS)
+test-kafka: $(TO_TEST) ## Integration, end-to-end and chaos tests on Apache Kafka (Docker, else Java and Maven)
+	@$(BIN)/python -m pytest $(PARALLEL) tests/integration tests/e2e tests/chaos $(ARGS)
+
+test-chaos: $(TO_TEST) ## Whole factories while their services are killed and their recipes edited
+	@$(BIN)/python -m pytest $(PARALLEL) tests/chaos $(ARGS)
 
 lint: $(TO_TEST) ## Style, formatting, types, import contracts
 	@$(BIN)/ruff check

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import statistics
-import subprocess
 import sys
 import time
 import urllib.request
@@ -138,8 +137,9 @@ async def execution(kafka: str, mongodb: str, redis: str, namespace: str, home: 
         "FACTORY_WINDOW": "100000",
     }
     log = (home / "execution.log").open("w")
-    command = [sys.executable, "-m", "services.execution"]
-    process = subprocess.Popen(command, env=os.environ | settings, stdout=log, stderr=log)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.execution", env=os.environ | settings, stdout=log, stderr=log
+    )
     try:
         await _ready(port, process)
         await floor.start()
@@ -173,7 +173,7 @@ async def execution(kafka: str, mongodb: str, redis: str, namespace: str, home: 
         yield floor
     finally:
         process.terminate()
-        process.wait(30)
+        await asyncio.wait_for(process.wait(), 30)
         await floor.stop()
         log.close()
 
@@ -187,18 +187,19 @@ async def _staged(mongodb: str, namespace: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _ready(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "execution ended"
+async def _ready(port: int, process: asyncio.subprocess.Process) -> None:
+    def answers() -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=2) as answer:
-                if answer.status == 200:
-                    return
+                return bool(answer.status == 200)
         except OSError:
-            pass
+            return False
+
+    deadline = time.monotonic() + 60
+    while not await asyncio.to_thread(answers):
+        assert process.returncode is None, "execution ended"
+        assert time.monotonic() < deadline, "execution is not ready"
         await asyncio.sleep(0.2)
-    raise AssertionError("execution is not ready")
 
 
 async def round_of(floor: Floor, assigned: Sequence[dict[str, Any]]) -> tuple[float, list[dict[str, Any]]]:

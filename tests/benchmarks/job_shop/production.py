@@ -166,7 +166,10 @@ class Shop:
             )
 
     def _check_rule(self, done: Sequence[Operation], rule: str) -> None:
-        """What waited from the outset was never passed over by something less urgent."""
+        """What waited from the outset was never passed over by something less urgent.
+
+        Of other operations nobody outside can tell whether they waited already when the decision was taken.
+        """
         urgency = RULES[rule]
         for first in (each for each in done if each.step == 0):
             waited = urgency(waiting(self.instance, first.job, 0))

@@ -93,9 +93,7 @@ class Shopfloor(RuleBasedStateMachine):
         assert order["site"] == self.site
         needed = self.steps(given.project_id)[given.step]
         for step in needed:
-            before = await self.kernel.database["tasks"].find_one(
-                {"_id": f"{given.task_id.rsplit('/', 1)[0]}/{step}"}
-            )
+            before = await self.kernel.database["tasks"].find_one({"_id": f"{given.task_id.rsplit('/', 1)[0]}/{step}"})
             assert (before["state"], before["outcome"]) == ("COMPLETED", "GOOD"), "no step before its predecessors"
 
     def steps(self, project_id: str) -> dict[int, frozenset[int]]:

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from libs.contracts.base import Message
+from libs.contracts.by_hand import TaskCommand
 from libs.contracts.catalog import PublishRecipe, RetireRecipe
 from libs.contracts.erp import OrderRequested
+from libs.contracts.floor import ExplainTask, HoldDevice, HoldDeviceType, ReleaseDevice, ReleaseDeviceType
 from libs.contracts.projects import (
     ActivateProject,
     CancelProject,
@@ -25,8 +27,32 @@ from libs.contracts.projects import (
     ResumeProject,
     UnstickActivation,
 )
+from libs.contracts.reservations import (
+    BookReservation,
+    CancelReservation,
+    RemoveCalendar,
+    ReservationBooked,
+    SetCalendar,
+)
 from libs.kernel.ids import project_id_of
 from libs.messaging.records import Incoming
+from services.gateway.domain.paging import write_cursor
+from tests.unit.gateway.asking import WELDERS
+from tests.unit.gateway.floor import (
+    TASK,
+    booked,
+    booking_refused,
+    calendar,
+    calendar_refused,
+    cancel_refused,
+    cancelled,
+    device,
+    device_refused,
+    explained,
+    task_held,
+    task_refused,
+    type_changed,
+)
 from tests.unit.gateway.world import (
     Answer,
     World,
@@ -112,6 +138,13 @@ JSON = st.recursive(
 )
 HEADER = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF), max_size=12).map(lambda t: t.encode("latin-1"))
 CODE = st.sampled_from(["FRAME", PROJECT, "PO-1", "..", "%"]) | st.text(min_size=1, max_size=8)
+NAMES = {
+    "{code}": st.sampled_from(["WELDER"]) | CODE,
+    "{project_id}": CODE,
+    "{task_id}": st.sampled_from([TASK, f"{PROJECT}/1/A/1/1"]) | CODE,
+    "{device_id}": st.sampled_from(["W-1"]) | CODE,
+    "{reservation_id}": st.sampled_from(["R-1"]) | CODE,
+}
 
 
 @st.composite
@@ -145,9 +178,17 @@ def _exchange(draw: st.DrawFn, body: Any) -> None:
 @st.composite
 def requests(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
     path = operation.path
-    for name in ("{code}", "{project_id}"):
-        path = path.replace(name, quote(draw(CODE), safe=""))
-    query = {"limit": st.integers() | st.text(max_size=3), "cursor": st.text(max_size=8)}
+    for name, there in NAMES.items():
+        path = path.replace(name, quote(draw(there), safe=""))
+    query = {
+        "limit": st.integers() | st.text(max_size=3),
+        "cursor": st.text(max_size=8) | st.sampled_from([write_cursor("2026-11-21", "a"), write_cursor("a")]),
+        "by": st.text(max_size=3),
+        "reason": st.text(max_size=3),
+        "since": st.text(max_size=3) | st.datetimes().map(lambda moment: f"{moment.isoformat()}Z"),
+        "state": st.sampled_from(["IDLE", ""]),
+        "device_type": st.sampled_from(["WELDER", ""]),
+    }
     headers = {
         "Prefer": st.sampled_from(["wait=0", "wait=x", ""]) | HEADER,
         "Idempotency-Key": st.sampled_from(["k", '"k"']) | HEADER,
@@ -172,6 +213,22 @@ STEERED: dict[type[Message], list[Answer]] = {
     ChangeProject: [(project(previous=ProjectState.PLANNING, cause="changed"), 3)],
     RebaseProject: [(rebased(), 3), (project(previous=ProjectState.PLANNING, cause="rebased"), 3)],
     UnstickActivation: [(moved(status="COMPENSATING"), 3)],
+    HoldDevice: [(device(held="bent"), 3)],
+    ReleaseDevice: [(device(), 1)],
+    HoldDeviceType: [(type_changed(), None)],
+    ReleaseDeviceType: [(type_changed(None), None)],
+    CancelReservation: [(cancelled(), 3)],
+    SetCalendar: [(calendar(), 4)],
+    RemoveCalendar: [(calendar(False), 5)],
+}
+REFUSED: dict[type[Message], Message] = {
+    HoldDevice: device_refused("UNKNOWN_DEVICE"),
+    ReleaseDevice: device_refused("UNKNOWN_DEVICE"),
+    BookReservation: booking_refused("OVERLAPS"),
+    CancelReservation: cancel_refused("CLOSED"),
+    SetCalendar: calendar_refused("DUPLICATE_DATE"),
+    RemoveCalendar: calendar_refused("UNKNOWN_DEVICE"),
+    ExplainTask: explained(None),
 }
 
 
@@ -189,7 +246,16 @@ def _moody(mood: int) -> Any:
             order_id = command.data.order_id
             changed = project(order_id, site=command.site)
             return [(changed, 2) if mood == 1 else (rejection("STALE_REVISION", order_id), None)]
-        return STEERED.get(type(command.data), []) if mood == 1 else [(refusal(PROJECT), None)]
+        if isinstance(command.data, TaskCommand):
+            id_ = command.data.request_id or ""
+            return [(task_held(id_) if mood == 1 else task_refused(id_), None)]
+        if mood == 1 and isinstance(command.data, BookReservation):
+            return [(ReservationBooked.model_validate(command.data.model_dump()), 3)]
+        if mood == 1 and isinstance(command.data, ExplainTask):
+            return [(explained(task_id=command.data.task_id), None)]
+        if mood == 1:
+            return STEERED.get(type(command.data), [])
+        return [(REFUSED.get(type(command.data), refusal(PROJECT)), None)]
 
     return answer
 
@@ -197,7 +263,8 @@ def _moody(mood: int) -> Any:
 async def _ask(request: dict[str, Any], mood: int) -> httpx.Response:
     WORLD.forget()
     await WORLD.hear(recipe(), sequence=1)
-    await WORLD.hear(project(), sequence=1)
+    for event in (project(), WELDERS, device(), booked()):
+        await WORLD.hear(event, sequence=1)
     WORLD.answer = _moody(mood)
     async with WORLD.client() as client:
         client.base_url = httpx.URL("http://test")
@@ -219,5 +286,5 @@ def test_only_what_is_documented_is_answered(operation: Operation, data: st.Data
     assert str(answer.status_code) in responses, f"{answer.status_code}: {answer.text[:500]}"
     media_type = answer.headers["content-type"]
     validator(responses[str(answer.status_code)]["content"][media_type]["schema"]).validate(answer.json())
-    if operation.method in {"post", "patch"} and answer.status_code < 400:
+    if operation.method in {"post", "put", "patch", "delete"} and answer.status_code < 400:
         assert answer.headers["location"].startswith("/api/v1/")

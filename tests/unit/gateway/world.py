@@ -75,9 +75,7 @@ class World:
         )
         self.metrics = Metrics("gateway")
         self.sent: list[Incoming[Any]] = []
-        self.something_sent = asyncio.Event()
-        self.answer: Callable[[Incoming[Any]], Iterable[Answer]] = lambda command: ()
-        self.publisher: Any = self
+        self.forget()
         commands = Commands(self, self.keys, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
         self.app = make_app(
             routes(Health(), self.metrics),
@@ -100,6 +98,9 @@ class World:
             for kept in vars(store).values():
                 kept.clear()
         self.sent.clear()
+        self.something_sent = asyncio.Event()
+        self.answer: Callable[[Incoming[Any]], Iterable[Answer]] = lambda command: ()
+        self.publisher: Any = self
 
     async def publish(self, records: Sequence[Record]) -> None:
         if self.publisher is not self:
