@@ -33,7 +33,7 @@ def begun(floor: Floor, task: Task) -> Task:
         other.begun for other in floor.of_execution(task) if other.id != task.id
     ):
         floor.count(task, "begun")
-    return replace(task, begun=True)
+    return task.but(begun=True)
 
 
 def completed_well(floor: Floor, task: Task, said: Statement, *, whole: bool = False, **facts: Any) -> Task:
@@ -163,8 +163,7 @@ def hold(floor: Floor, task: Task, said: Statement, reason: str, **facts: Any) -
 
 
 def close(floor: Floor, task: Task, state: TaskState, outcome: Outcome | None, *, whole: bool = False) -> Task:
-    done = replace(
-        task,
+    done = task.but(
         state=state,
         outcome=outcome.value if outcome else None,
         closed_fence=task.fence,
@@ -179,7 +178,7 @@ def close(floor: Floor, task: Task, state: TaskState, outcome: Outcome | None, *
 def completed_event(floor: Floor, task: Task, said: Statement) -> execution.TaskCompleted:
     report = said.report
     assert isinstance(report, devices.TaskCompleted), "only what is completed is told as that"
-    return execution.TaskCompleted(
+    return execution.TaskCompleted.model_construct(  # of what was validated before; every report passes here
         **floor.said_place(task, said),
         outcome=report.outcome,
         started_at=report.started_at,

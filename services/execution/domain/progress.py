@@ -1,7 +1,6 @@
 """Progress: what a batch of reports means for tasks, executions and counters."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -59,7 +58,7 @@ def _apply(floor: Floor, task: Task, said: Statement, backoff: Backoff) -> None:
     task = begun(floor, task)
     match report:
         case devices.TaskStarted():
-            floor.put(replace(task, state=TaskState.RUNNING))
+            floor.put(task.but(state=TaskState.RUNNING))
         case devices.TaskFailed():
             _failed(floor, task, report, said, backoff)
         case devices.TaskCompleted(outcome=Outcome.GOOD):

@@ -70,7 +70,7 @@ class Pieces(NamedTuple):
 NO_PIECES = Pieces()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """A task exists from the moment its predecessors are done; before that it is BLOCKED and only planned.
 
@@ -113,6 +113,12 @@ class Task:
     pieces: Pieces = NO_PIECES
     request: str | None = None
     """The operator's request that changed it last."""
+
+    def but(self, **changes: Any) -> "Task":
+        """The task with some fields otherwise: `dataclasses.replace` for the hot path, at a tenth of the price."""
+        other = object.__new__(Task)
+        other.__dict__.update(self.__dict__, **changes)
+        return other
 
     @property
     def execution_key(self) -> str:

@@ -10,22 +10,47 @@ from typing import Any, Literal
 import pytest
 
 from libs.contracts.base import Priority, Problem
+from libs.contracts.devices import DeviceState
 from libs.contracts.projects import ProjectState
 from libs.messaging.memory import MemoryStore
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
 from libs.messaging.store import Store
 from libs.messaging.work import Work
-from services.gateway.adapters.memory import MemoryCatalog, MemoryKeys, MemoryOutcomes, MemoryProjects, MemoryStaged
+from services.gateway.adapters.memory import (
+    MemoryAnswers,
+    MemoryCatalog,
+    MemoryFloor,
+    MemoryKeys,
+    MemoryOutcomes,
+    MemoryProjects,
+    MemoryStaged,
+)
+from services.gateway.adapters.mongo.answers import MongoAnswers
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.adapters.mongo.commands import MongoKeys, MongoOutcomes
+from services.gateway.adapters.mongo.floor import MongoFloor
 from services.gateway.adapters.mongo.projects import MongoProjects
 from services.gateway.adapters.mongo.staged import MongoStaged
 from services.gateway.domain.activation import Activation, Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
+from services.gateway.domain.floor import Booking, Device, DeviceCalendar, Part, Told, TypeHold, View, view_of
+from services.gateway.domain.floor import Key as FloorKey
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import Project, ProjectView, RebaseView
-from services.gateway.ports import Catalog, Keys, Outcomes, Position, Projects, Remembered, Staged
+from services.gateway.ports import (
+    Answers,
+    Catalog,
+    Floor,
+    Keys,
+    Outcomes,
+    Passing,
+    Position,
+    Projects,
+    Remembered,
+    Staged,
+)
+from tests.unit.gateway.floor import booked, calendar, cancelled, device, explained, type_changed
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -38,6 +63,8 @@ class Ports:
     staged: Staged
     outcomes: Outcomes
     keys: Keys
+    floor: Floor
+    answers: Answers
 
     def transaction(self) -> AbstractAsyncContextManager[Any]:
         return self.store.transaction()
@@ -46,17 +73,27 @@ class Ports:
 @pytest.fixture(params=["memory", "motor", "pymongo"])
 async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[Ports]:
     if request.param == "memory":
-        yield Ports(MemoryStore(), MemoryCatalog(), MemoryProjects(), MemoryStaged(), MemoryOutcomes(), MemoryKeys())
+        yield Ports(
+            MemoryStore(),
+            MemoryCatalog(),
+            MemoryProjects(),
+            MemoryStaged(),
+            MemoryOutcomes(),
+            MemoryKeys(),
+            MemoryFloor(),
+            MemoryAnswers(),
+        )
         return
     name: Literal["motor", "pymongo"] = request.param
     client = driver.connect(mongodb, name)
     database = client[f"t{uuid.uuid4().hex[:10]}_factory_gateway"]
     catalog, projects = MongoCatalog(database), MongoProjects(database)
     outcomes, keys = MongoOutcomes(database), MongoKeys(database)
-    for each in (catalog, projects, outcomes, keys):
+    floor, answers = MongoFloor(database), MongoAnswers(database)
+    for each in (catalog, projects, outcomes, keys, floor, answers):
         await each.prepare()
         await each.prepare()
-    yield Ports(MongoStore(client, database), catalog, projects, MongoStaged(database), outcomes, keys)
+    yield Ports(MongoStore(client, database), catalog, projects, MongoStaged(database), outcomes, keys, floor, answers)
     await client.drop_database(database.name)
     closed: Any = client.close()
     if hasattr(closed, "__await__"):
@@ -241,3 +278,95 @@ class TestKeys:
         assert await ports.keys.remember("main", "/p", "k", second, NOON) == first
         for place in (("other", "/p", "k"), ("main", "/q", "k"), ("main", "/p", "l")):
             assert await ports.keys.remember(*place, second, NOON) == second
+
+
+class TestFloor:
+    async def save(self, ports: Ports, *views: View) -> None:
+        async with ports.transaction() as transaction:
+            await ports.floor.save(Work(transaction, "/test", NOON), views)
+
+    def view(self, event: Told, site: str = "main", sequence: int | None = 3) -> View:
+        return view_of(site, event, sequence)
+
+    async def test_what_is_saved_is_read_again(self, ports: Ports) -> None:
+        properties: dict[str, Any] = {
+            "laser.power": {"value": 6.5, "unit": "kW"},
+            "axes": 5.0,
+            "cooled": True,
+            "material": "steel",
+        }
+        told: list[Told] = [
+            device(properties=properties, groups=("HALL-1",)),
+            type_changed(),
+            booked("R-1"),
+            cancelled("R-2"),
+            calendar(),
+        ]
+        views = [self.view(each) for each in told]
+        await self.save(ports, *(self.view(each, sequence=1) for each in (device(), booked("R-2"), calendar(False))))
+        await self.save(ports, *views)
+
+        async with ports.transaction() as transaction:
+            work = Work(transaction, "/test", NOON)
+            unknown = {FloorKey("main", part, ("X",)) for part in Part}
+            assert await ports.floor.load(work, ()) == {}
+            assert await ports.floor.load(work, {view.key for view in views} | unknown) == {v.key: v for v in views}
+        found = (
+            await ports.floor.device("main", "W-1"),
+            await ports.floor.type_hold("main", "WELDER"),
+            await ports.floor.reservation("main", "W-1", "R-1"),
+            await ports.floor.reservation("main", "W-1", "R-2"),
+            await ports.floor.calendar("main", "W-1"),
+        )
+        assert [type(each) for each in found] == [Device, TypeHold, Booking, Booking, DeviceCalendar]
+        assert all(content in dict(view).values() for content, view in zip(found, views, strict=True))
+
+    async def test_sites_do_not_meet(self, ports: Ports) -> None:
+        told: list[Told] = [device(), type_changed(), booked(), calendar()]
+        await self.save(ports, *(self.view(each) for each in told))
+
+        assert await ports.floor.devices("other", None, None, None, 9) == []
+        assert await ports.floor.device("other", "W-1") is None
+        assert await ports.floor.type_hold("other", "WELDER") is None
+        assert await ports.floor.reservations("other", "W-1", NOON, None, 9) == []
+        assert await ports.floor.reservation("other", "W-1", "R-1") is None
+        assert await ports.floor.calendar("other", "W-1") is None
+
+    async def test_pages_of_devices(self, ports: Ports) -> None:
+        ids = ["a", "B", "b", "A1", "A-1", "A.1", "A"]
+        down = [device(f"{id_}-down", state=DeviceState.DOWN) for id_ in ids]
+        cutters = [device(f"{id_}-cutter", "CUTTER") for id_ in ids]
+        await self.save(ports, *(self.view(each) for each in (*map(device, ids), *down, *cutters)))
+
+        async def pages(device_type: str | None, state: DeviceState | None) -> list[str]:
+            seen: list[str] = []
+            while page := await ports.floor.devices("main", device_type, state, seen[-1] if seen else None, 2):
+                seen += [each.device_id for each in page]
+            return seen
+
+        names = {kind: [each.device_id for each in there] for kind, there in (("down", down), ("cutter", cutters))}
+        assert await pages(None, None) == sorted([*ids, *names["down"], *names["cutter"]])
+        assert await pages("WELDER", None) == sorted([*ids, *names["down"]])
+        assert await pages(None, DeviceState.DOWN) == sorted(names["down"])
+        assert await pages("WELDER", DeviceState.IDLE) == sorted(ids)
+
+    async def test_pages_of_reservations(self, ports: Ports) -> None:
+        told: list[Told] = [booked(f"R-{n}", hours=n, at=NOON) for n in (4, 1, 3, 0, 2)]
+        told += [booked("over", hours=-1, at=NOON), cancelled("no", hours=2, at=NOON), booked("R-1", "W-2", at=NOON)]
+        await self.save(ports, *(self.view(each) for each in told))
+
+        seen: list[Passing] = []
+        while page := await ports.floor.reservations("main", "W-1", NOON, seen[-1] if seen else None, 2):
+            seen += [Passing(each.to, each.reservation_id) for each in page]
+        assert [each.reservation_id for each in seen] == ["R-0", "R-1", "R-2", "R-3", "R-4"]
+
+
+class TestAnswers:
+    async def test_by_question_and_site(self, ports: Ports) -> None:
+        for site, state in (("main", "READY"), ("other", "HELD"), ("main", "RUNNING")):
+            async with ports.transaction() as transaction:
+                await ports.answers.save(Work(transaction, "/test", NOON), site, [("ask-1", explained(state))])
+
+        assert await ports.answers.find("main", "ask-1") == explained("READY")
+        assert await ports.answers.find("other", "ask-1") == explained("HELD")
+        assert await ports.answers.find("main", "ask-2") is None

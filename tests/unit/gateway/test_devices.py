@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from libs.contracts.base import Message
 from libs.contracts.devices import DeviceState
 from libs.kernel.clock import utc_now
 from services.gateway.api.examples import CALENDAR
@@ -80,8 +81,12 @@ class TestReading:
     async def test_reservations_that_are_to_come(self, world: World) -> None:
         await world.hear(device(), sequence=1)
         now = utc_now()
-        told = [booked("over", at=now, hours=-3), *(booked(f"R-{n}", at=now, hours=n) for n in (4, 2, 0, 6))]
-        for n, event in enumerate((*told, cancelled("R-4", at=now, hours=4), booked("R-1", "W-2", at=now)), 1):
+        told: list[Message] = [
+            booked("over", at=now, hours=-3),
+            *(booked(f"R-{n}", at=now, hours=n) for n in (4, 2, 0, 6)),
+        ]
+        told += [cancelled("R-4", at=now, hours=4), booked("R-1", "W-2", at=now)]
+        for n, event in enumerate(told, 1):
             await world.hear(event, sequence=n)
         first = (await get(world, f"{W_1}/reservations", limit=2)).json()
         second = (await get(world, f"{W_1}/reservations", limit=2, cursor=first["next"])).json()

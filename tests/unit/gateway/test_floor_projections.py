@@ -83,7 +83,7 @@ async def test_a_run_of_all_of_them_for_two_sites(world: World) -> None:
 
 
 def test_keys_are_of_one_site_and_part() -> None:
-    views = [view_of("main", each, 1) for each in (device(), type_changed(), booked(), cancelled(), calendar())]  # type: ignore[arg-type]
+    views = [view_of("main", each, 1) for each in (device(), type_changed(), booked(), cancelled(), calendar())]
     assert [view.key for view in views] == [
         Key("main", Part.DEVICE, ("W-1",)),
         Key("main", Part.DEVICE_TYPE, ("WELDER",)),
