@@ -11,6 +11,9 @@ from libs.contracts.envelope import Headers
 
 log = structlog.get_logger(__name__)
 
+WAIT_MS = 500
+"""How long a fetch waits for the first record at least: an idle consumer costs next to nothing."""
+
 REFETCH_MS = 1000
 """How long to wait for records that have to be fetched again."""
 
@@ -35,9 +38,23 @@ class Illegible:
 class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     """aiokafka's consumer raises on such a record, from every fetch anew, and gives nothing of any partition."""
 
+    _listener: Any = None
+
+    def subscribe(self, topics: Any = (), pattern: str | None = None, listener: Any = None) -> None:
+        self._listener = listener
+        super().subscribe(topics=topics, pattern=pattern, listener=listener)
+
+    async def stop(self) -> None:
+        """With the offsets of the last batch committed, as before a rebalance."""
+        if (tidied := getattr(self._listener, "tidied", None)) is not None:
+            await tidied()
+        await super().stop()
+
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Any:
+        """As soon as there is something; and it waits longer than it is told, since whoever asks sleeps afterwards."""
+        wait = max(timeout_ms, WAIT_MS)
         try:
-            return await super().getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+            return await super().getmany(*partitions, timeout_ms=wait, max_records=max_records)
         except KafkaError as error:
             log.error("fetch_failed", error=repr(error))
             raise

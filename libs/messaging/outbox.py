@@ -43,6 +43,9 @@ class Outbox:
     async def publish(self, entries: Sequence[OutboxEntry]) -> None:
         for entry in entries:
             await self._publisher.publish(entry.records)
+
+    async def forget(self, entries: Sequence[OutboxEntry]) -> None:
+        """What was published; what is never forgotten is published again."""
         if entries:
             await self._store.discard([entry.id for entry in entries])
 
@@ -51,5 +54,6 @@ class Outbox:
         published = 0
         while entries := await self._store.pending(lane, before):
             await self.publish(entries)
+            await self.forget(entries)
             published += len(entries)
         return published

@@ -17,7 +17,7 @@ from libs.messaging.outbox import Outbox, entries_for
 from libs.messaging.publisher import Publisher
 from libs.messaging.records import Incoming, RawRecord
 from libs.messaging.routes import Subscription
-from libs.messaging.store import Store
+from libs.messaging.store import OutboxEntry, Store
 from libs.messaging.work import Work
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
@@ -54,12 +54,31 @@ class Processor:
         self._store = store
         self._publisher = publisher
         self._outbox = Outbox(store, publisher)
+        self._published: list[OutboxEntry] = []
         self._tracer = tracer
         self._metrics = metrics
         self._clock = clock
         self._sleep = sleep
 
     async def handle(self, records: Sequence[RawRecord]) -> None:
+        """`apply`, and tidy up, however long that takes."""
+        await self.apply(records)
+        while self._published:
+            try:
+                await self.forget_published()
+            except Transient:
+                await self._sleep(SHORTEST_WAIT)
+
+    async def forget_published(self) -> None:
+        """Delete the outbox documents of what `apply` has published; what is left of them the relay deletes."""
+        published, self._published = self._published, []
+        try:
+            await self._outbox.forget(published)
+        except Transient:
+            self._published = published + self._published
+            raise
+
+    async def apply(self, records: Sequence[RawRecord]) -> None:
         """Every record is applied, a known duplicate, somebody else's, or in the dead letters: nothing is lost.
 
         Comes back only then, however long a backend is away; the caller commits the offsets after it.
@@ -129,17 +148,29 @@ class Processor:
                 return
 
     async def _once(self, messages: Batch) -> None:
+        """As if all of it were new, which it nearly always is; else with a look at what is known."""
+        try:
+            await self._commit(messages, all_new=True)
+        except Conflict:
+            await self._commit(messages, all_new=False)
+
+    async def _commit(self, messages: Batch, *, all_new: bool) -> None:
+        """One transaction.
+
+        Raises:
+            Conflict: something of it is known, if `all_new`; or another transaction was first.
+        """
         by_key: dict[str, Incoming[Any]] = {}
         for message in messages:
             by_key.setdefault(f"{self.consumer}|{message.site}|{message.envelope.id}", message)
         async with self._store.transaction() as transaction:
-            seen = await transaction.seen(by_key.keys())
+            seen = set() if all_new else await transaction.seen(by_key.keys())
+            now = self._clock()
+            await transaction.mark(by_key.keys() - seen, now)
             fresh = {key: message for key, message in by_key.items() if key not in seen}
-            work = Work(transaction, self._source, self._clock())
-            if fresh:
-                for handler, run in self._subscription.runs(list(fresh.values())):
-                    await handler(run, work)
-                await transaction.mark(fresh.keys(), work.now)
+            work = Work(transaction, self._source, now)
+            for handler, run in self._subscription.runs(list(fresh.values())):
+                await handler(run, work)
             entries = entries_for(work.outgoing, self.consumer, work.now)
             await transaction.put(entries)
         for type_, count in Counter(message.envelope.type for key, message in by_key.items() if key in seen).items():
@@ -147,9 +178,11 @@ class Processor:
         if seen:
             # Known messages come again after a crash between commit and publication: whatever that crash left
             # behind goes out first, in its order, and what was just written after it.
+            await self.forget_published()
             await self._outbox.drain(self.consumer)
         else:
             await self._outbox.publish(entries)
+            self._published += entries
         for (topic, type_), count in work.sent.items():
             self._metrics.published(topic, type_, count)
 

@@ -29,6 +29,7 @@ class Kafka:
         self.error: Exception | None = None
         self.paused: list[TopicPartition] = []
         self.resumed = asyncio.Event()
+        self.gate: asyncio.Event | None = None
 
     def pause(self, *partitions: TopicPartition) -> None:
         self.paused += partitions
@@ -41,6 +42,8 @@ class Kafka:
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
         if self.error:
             raise self.error
+        if self.gate is not None:
+            await self.gate.wait()
         self.committed.append(offsets)
 
     def assignment(self) -> set[TopicPartition]:
@@ -72,8 +75,12 @@ class Processor:
         self.batches: list[list[int]] = []
         self.failures: list[Exception] = []
         self.gate: asyncio.Event | None = None
+        self.forgotten = 0
 
-    async def handle(self, records: Sequence[RawRecord]) -> None:
+    async def forget_published(self) -> None:
+        self.forgotten += 1
+
+    async def apply(self, records: Sequence[RawRecord]) -> None:
         if self.failures:
             raise self.failures.pop(0)
         if self.gate is not None:
@@ -93,6 +100,11 @@ class Rig:
         )
         self.subscriber = self.broker.made
 
+    async def deliver(self, *records: Raw) -> None:
+        """A batch, tidied up."""
+        await self.subscriber.deliver(list(records))
+        await self.consumer.assignment.tidied()
+
     @property
     def kafka(self) -> Kafka:
         assert self.subscriber.consumer is not None
@@ -109,16 +121,28 @@ def at(partition: int, offset: int) -> Raw:
 
 
 async def test_the_next_offset_of_every_partition_is_committed_after_the_batch(rig: Rig) -> None:
-    await rig.subscriber.deliver([at(0, 7), at(0, 8), at(1, 3), at(0, 9)])
+    await rig.deliver(at(0, 7), at(0, 8), at(1, 3), at(0, 9))
 
     assert rig.processor.batches == [[7, 8, 3, 9]]
     assert rig.kafka.committed == [{TopicPartition(ORDERS, 0): 10, TopicPartition(ORDERS, 1): 4}]
+    assert rig.processor.forgotten == 1
+
+
+async def test_the_next_batch_does_not_wait_for_the_offsets_of_the_last(rig: Rig) -> None:
+    rig.kafka.gate = asyncio.Event()
+
+    await rig.subscriber.deliver([at(0, 7)])
+    assert rig.kafka.committed == []
+    rig.kafka.gate.set()
+    await rig.deliver(at(0, 8))
+
+    assert rig.kafka.committed == [{TopicPartition(ORDERS, 0): 8}, {TopicPartition(ORDERS, 0): 9}]
 
 
 async def test_offsets_that_cannot_be_committed_are_the_inboxs_business(rig: Rig, logs: list[dict[str, Any]]) -> None:
     rig.kafka.error = CommitFailedError()
 
-    await rig.subscriber.deliver([at(0, 7)])
+    await rig.deliver(at(0, 7))
 
     assert [entry["event"] for entry in logs] == ["offsets_not_committed"]
 
@@ -129,7 +153,7 @@ async def test_it_stands_still_on_a_defect_and_commits_nothing(
     monkeypatch.setattr(module, "DEFECT_WAIT", 0.0)
     rig.processor.failures = [AssertionError("a defect"), RuntimeError("another")]
 
-    await rig.subscriber.deliver([at(0, 7)])
+    await rig.deliver(at(0, 7))
 
     assert rig.processor.batches == [[7]]
     assert len(rig.kafka.committed) == 1
@@ -158,7 +182,7 @@ async def test_partitions_are_given_back_only_when_the_batch_in_hand_is_done(rig
 async def test_lag_is_told_of_assigned_partitions_only(rig: Rig) -> None:
     assert rig.consumer.lag() == {}
 
-    await rig.subscriber.deliver([at(0, 7), at(1, 3), at(2, 100)])
+    await rig.deliver(at(0, 7), at(1, 3), at(2, 100))
 
     assert rig.consumer.lag() == {0: 4, 1: 0}
     rig.subscriber.consumer = None
@@ -187,7 +211,7 @@ async def test_at_rest_it_is_paused_most_of_the_time_and_goes_on_after_it(rig: R
 
 
 async def test_with_work_at_hand_it_does_not_rest(rig: Rig) -> None:
-    await rig.subscriber.deliver([at(0, 7)])
+    await rig.deliver(at(0, 7))
     resting = asyncio.create_task(rig.consumer.rest(60))
     await asyncio.sleep(0)
     resting.cancel()
