@@ -174,3 +174,31 @@ async def _first(consumer: AIOKafkaConsumer) -> None:
     while not consumer.assignment():
         await consumer.getmany(timeout_ms=100, max_records=1)
     await consumer.seek_to_beginning()
+
+
+async def least_latency(bench: Bench, count: int) -> list[float]:
+    """Milliseconds, sorted, from a report to an assignment where nothing is done on the way: Kafka, a transaction that
+    writes one document, Kafka, another, Kafka. One message at a time, so nothing waits for anything else."""
+    producer = bench.producer()
+    await producer.start()
+    hops = (bench.reports, bench.events, bench.assignments)
+    consumers = [AIOKafkaConsumer(topic, bootstrap_servers=bench.kafka, auto_offset_reset="latest") for topic in hops]
+    taken: list[float] = []
+    try:
+        for consumer in consumers:
+            await consumer.start()
+            await consumer.seek_to_end()
+        for _ in range(count):
+            began = time.perf_counter()
+            for topic, consumer in zip(hops, consumers, strict=True):
+                await producer.send_and_wait(topic, b"{}", b"key")
+                await consumer.getone()
+                if topic != hops[-1]:
+                    async with bench.client.start_session() as session, await session.start_transaction():
+                        await bench.database["latency"].insert_one({}, session=session)
+            taken.append((time.perf_counter() - began) * 1000)
+    finally:
+        for consumer in consumers:
+            await consumer.stop()
+        await producer.stop()
+    return sorted(taken)
