@@ -214,7 +214,9 @@ async def running(service: Service) -> AsyncIterator[Wire]:
 
 async def _ready(service: Service, task: "asyncio.Task[None]") -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
+    await asyncio.sleep(0)  # so that it has begun, and says what it will be asked
     while not (readiness := await service.backends.health.readiness()).ready:
+        assert readiness.checks
         assert not task.done(), f"{service.name} ended: {task}"
         assert time.monotonic() < deadline, f"{service.name} is not ready: {readiness}"
         await asyncio.sleep(0.05)

@@ -14,7 +14,7 @@ from libs.devkit.counting import Claim, LedgerEntry, LinePlan, RecipePlan, Recou
 from libs.devkit.simulators.files import Message
 from libs.devkit.simulators.orders import Order, OrderState
 
-_LEDGER = dict.fromkeys(LedgerEntry.__slots__, 1)
+_LEDGER = dict.fromkeys(set(LedgerEntry.__slots__) - {"id"}, 1)
 _TASKS = dict.fromkeys(TaskEntry.__slots__, 1)
 
 

@@ -110,6 +110,12 @@ async def test_an_order_that_does_not_end_in_time_ends_with_1(kafka: str, namesp
     assert output == "sent 1 orders\n"
 
 
+def _document(entry: dict[str, Any]) -> dict[str, Any]:
+    """As execution writes it: what does not apply is not there."""
+    told = {name: value for name, value in entry.items() if value not in (None, ()) and name not in ("id", "fence")}
+    return {"site": "main", **told}
+
+
 class Stored(ScriptedFactory):
     """Keeps ledger and tasks in MongoDB as execution does, but for the entries that `lose` says."""
 
@@ -121,7 +127,7 @@ class Stored(ScriptedFactory):
     async def before_completed(self, order_id: str) -> None:
         database = self.client[f"{self.address.namespace}_factory_execution"]
         entries = [asdict(one) for one in self.ledger if one.order_id == order_id]
-        await database["ledger"].insert_many([{**one, "site": "main"} for one in entries[self.lose :]])
+        await database["ledger"].insert_many([_document(one) for one in entries[self.lose :]])
         await database["tasks"].insert_many([dict(one) for one in self.tasks.values() if one["order_id"] == order_id])
 
 
