@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
@@ -149,7 +149,7 @@ class Consumer:
             return
         try:
             await self.kafka.commit(next_offsets)
-        except KafkaError as error:
+        except (KafkaError, ConsumerStoppedError) as error:
             log.warning("offsets_not_committed", topic=self.topic, error=repr(error))
 
     def lag(self) -> dict[int, int]:

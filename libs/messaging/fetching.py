@@ -46,9 +46,11 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
 
     async def stop(self) -> None:
         """With the offsets of the last batch committed, as before a rebalance."""
-        if (tidied := getattr(self._listener, "tidied", None)) is not None:
-            await tidied()
-        await super().stop()
+        try:
+            if (tidied := getattr(self._listener, "tidied", None)) is not None:
+                await tidied()
+        finally:
+            await super().stop()
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Any:
         """As soon as there is something; and it waits longer than it is told, since whoever asks sleeps afterwards."""

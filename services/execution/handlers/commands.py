@@ -106,7 +106,8 @@ class CommandHandlers:
             case ReleaseWorkOrder():
                 return _release(order, command, work.now)
             case ChangeWorkOrder() | PauseWorkOrder() | ResumeWorkOrder() | CancelWorkOrder():
-                return steer(order, command, self.policies.of(message.site))
+                theirs = order is not None and order.site != message.site  # to them it does not exist
+                return steer(None if theirs else order, command, self.policies.of(message.site))
             case _:
                 assert_never(command)
 

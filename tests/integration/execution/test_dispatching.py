@@ -11,6 +11,7 @@ from libs.contracts.execution import (
     ControlRequest,
     PauseWorkOrder,
     ResumeWorkOrder,
+    WorkOrderControlRefused,
 )
 from libs.contracts.floor import ExplainTask, HoldDevice, HoldDeviceType, TaskExplained
 from libs.messaging.background import ticking
@@ -113,6 +114,13 @@ async def test_a_site_with_much_to_do_does_not_keep_another_waiting(floor: Kerne
     assert len(given(said)) == 3, "one transaction's worth"
     assert nudged(said) == ["saw"], "the rest stands in line behind what came meanwhile"
     assert [device for _, device in given(await look(floor, site="small"))] == ["saw-1"]
+
+
+async def test_another_site_steers_nothing(floor: Kernel) -> None:
+    await release(floor, "P")
+    said = await floor.give(PauseWorkOrder(project_id="P", request=OPERATOR), site="other")
+    assert [type(each.message) for each in said] == [WorkOrderControlRefused]
+    assert (await Order(floor, "P", 1).document())["state"] == "OPEN"
 
 
 class TestWhyNotYet:

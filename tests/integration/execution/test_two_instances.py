@@ -144,7 +144,7 @@ async def test_every_task_once_and_every_count_exact(settings: dict[str, Any], k
     await TopicAdmin(kafka, prefix, 1).ensure((tasks_topic,))
     async with running(own) as wire:
         database = own.backends.database
-        await wire.send(*(DeviceOnline(device_id=f"saw-{n}", device_type="saw", slots=3) for n in range(DEVICES)))
+        await wire.send(*(DeviceOnline(device_id=f"saw-{n}", device_type="saw", slots=20) for n in range(DEVICES)))
         for number in range(PROJECTS):
             await release(wire, f"P{number}")
         # When another comes and goes all the time while the work is done
