@@ -104,11 +104,15 @@ class LeaseHandlers:
             return
         await self.queues.extend(work, leases, expires_at)
         tasks = await self.tasks.load(work, {task_id for _, task_id, _ in leases})
-        orders = await self.orders.load(work, {task.project_id for task in tasks.values()})
         for device, beat in held:
             judged = judge(device, {lease.task_id: lease.fence for lease in beat.leases}, tasks)
-            await self.queues.take_back(work, [t for t in judged.taken_back if t.project_id in orders], expires_at)
-            for task_id, fence in judged.stale:
+            free = 0
+            if judged.taken_back:  # its slots may have been given something else meanwhile
+                live = await self.queues.live(work, site, device.device_type)
+                free = max(0, device.slots - live.get(device.id, 0))
+            await self.queues.take_back(work, judged.taken_back[:free], expires_at)
+            no_slot = [(task.id, task.fence) for task in judged.taken_back[free:]]
+            for task_id, fence in judged.stale + no_slot:
                 told = TaskRevoked(
                     task_id=task_id,
                     fence=fence,

@@ -159,6 +159,22 @@ class TestComingBack:
         assert not ignored(await floor.give(order.report(first)))
         assert (await counters(order))["good"] == 1
 
+    async def test_a_slot_given_away_meanwhile_is_not_given_twice(self, service: Service, order: Order) -> None:
+        floor = order.floor
+        (first,) = await order.assigned()
+        await floor.give(DeviceStateChanged(device_id=SAW, state="DOWN"))
+        await swept(service, floor)
+        await Order(floor, "A", 1).release()
+        await floor.database["work_orders"].update_one({"_id": "A"}, {"$set": {"priority": "URGENT"}})
+        await floor.give(DeviceStateChanged(device_id=SAW, state="IDLE"))
+        (other,) = of(await floor.give(DispatchRequested(device_type="saw")), TaskAssigned)
+        assert other.project_id == "A"
+        beat = DeviceHeartbeat(device_id=SAW, leases=({"task_id": first.task_id, "fence": first.fence},))
+        (revoked,) = of(await floor.give(beat), TaskRevoked)
+        assert (revoked.task_id, revoked.fence) == (first.task_id, first.fence)
+        task = await floor.database["tasks"].find_one({"_id": first.task_id})
+        assert (task["state"], "queue" in task) == ("READY", True)
+
     async def test_what_is_not_its_own_any_more_is_told(self, service: Service, order: Order) -> None:
         floor = order.floor
         (first,) = await order.assigned()

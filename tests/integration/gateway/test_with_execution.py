@@ -14,6 +14,7 @@ from libs.contracts.task_generation import ExecutionRange, TaskBatch
 from libs.contracts.topics import EXECUTION_EVENTS, device_tasks_topic
 from libs.messaging.records import Cause, encode
 from libs.messaging.service import Service
+from libs.messaging.topics import TopicAdmin
 from services.execution.app import build as build_execution
 from services.execution.settings import ExecutionSettings
 from services.gateway.api.examples import CALENDAR, MAINTENANCE, WORD
@@ -62,6 +63,7 @@ async def test_operators_and_the_floor(
     gateway: Callable[..., Service], talk_to: Talk, kafka: str, mongodb: str, namespace: str
 ) -> None:
     service = gateway()
+    await TopicAdmin(kafka, f"{namespace}.").ensure_device_type("saw")  # as catalog does before it announces it
     floor = build_execution(ExecutionSettings(kafka=kafka, mongodb=mongodb, namespace=namespace, http_port=0))
     async with running(service) as wire, running(floor), talk_to(service) as client:
         saws = DeviceTypePublished(device_type="saw", name="Saw", version=1, content_hash="0")

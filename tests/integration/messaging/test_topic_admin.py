@@ -11,6 +11,7 @@ from libs.contracts.topics import fixed_topics
 from libs.devkit.processes import free_port
 from libs.kernel.errors import Transient
 from libs.messaging.topics import TopicAdmin
+from tests.harness import eventually
 
 
 async def partitions(kafka: str, prefix: str) -> dict[str, int]:
@@ -44,7 +45,11 @@ async def test_the_topic_of_a_device_type(kafka: str, namespace: str) -> None:
     await admin.ensure_device_type("welding-robot")
 
     expected = {"devices.tasks.welding-robot.v1": topics.DEVICES_TASKS.partitions}
-    assert await partitions(kafka, f"{namespace}.") == expected
+
+    async def there() -> bool:
+        return await partitions(kafka, f"{namespace}.") == expected
+
+    await eventually(there)  # a broker tells of a new topic a moment after it is made
 
 
 async def test_without_a_broker_it_is_transient() -> None:
