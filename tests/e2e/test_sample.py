@@ -1,11 +1,10 @@
-"""The sample factory from orders to products, undisturbed, and with every message doubled and reordered."""
+"""The sample factory from orders to products, undisturbed."""
 
 from collections import Counter
 
 import pytest
 
 from libs.devkit.simulators.orders import OrderState
-from tests.e2e.noise import Noise
 from tests.e2e.shop import Production, Shop, produce
 
 pytestmark = pytest.mark.timeout(300)
@@ -27,13 +26,3 @@ async def test_every_order_is_completed_and_every_number_agrees_with_the_ledger(
         for line in order.lines.values():
             assert line.produced_quantity == line.target_quantity
     assert all(shop.factory.restarts(name) == 0 for name in ("projects", "execution", "catalog"))
-
-
-async def test_doubled_and_reordered_messages_count_once(shop: Shop) -> None:
-    async with Noise(shop.address) as noise:
-        production = await produce(shop, duplicate=True, orders=DISTURBED)
-        await noise.settle()
-        assert noise.doubled > 1000
-    assert_complete(production)
-    undisturbed = {"PO-1001": 1, "PO-1004": 2, "PO-1006": 2}
-    assert {order_id: len(order.lines) for order_id, order in production.erp.orders.items()} == undisturbed

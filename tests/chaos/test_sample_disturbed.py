@@ -1,10 +1,11 @@
-"""The sample factory while every service is killed once: the same numbers at the end."""
+"""The sample factory with every message doubled and reordered, and with every service killed once: the same numbers."""
 
 import time
 
 import pytest
 
 from libs.devkit.simulators.erp import ErpSimulator
+from tests.e2e.noise import Noise
 from tests.e2e.shop import Shop, produce
 from tests.e2e.test_sample import DISTURBED, assert_complete
 
@@ -26,3 +27,13 @@ async def test_every_service_can_die_in_the_middle(shop: Shop) -> None:
     production = await produce(shop, orders=DISTURBED, meanwhile=kill_one_after_the_other)
     assert_complete(production)
     assert {name: shop.factory.restarts(name) for name in SERVICES} == dict.fromkeys(SERVICES, 1)
+
+
+async def test_doubled_and_reordered_messages_count_once(shop: Shop) -> None:
+    async with Noise(shop.address) as noise:
+        production = await produce(shop, duplicate=True, orders=DISTURBED)
+        await noise.settle()
+        assert noise.doubled > 1000
+    assert_complete(production)
+    undisturbed = {"PO-1001": 1, "PO-1004": 2, "PO-1006": 2}
+    assert {order_id: len(order.lines) for order_id, order in production.erp.orders.items()} == undisturbed
