@@ -63,7 +63,7 @@ def relay(store: Store, publisher: Publisher, metrics: Metrics, clock: Clock = u
             metrics.outbox(len(left), oldest)
             for entry in left:
                 await outbox.publish([entry])
-                await outbox.forget([entry])
+                await outbox.forget([entry.id])
                 metrics.relayed(entry.lane, "", len(entry.records))
                 log.info("relay_published", lane=entry.lane, records=len(entry.records))
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -36,19 +36,50 @@ DEFECT_WAIT = 5.0
 """Seconds between two tries at a batch on which the kernel itself failed."""
 
 
+TIDY_SECONDS = 0.1
+"""How long done batches wait to be tidied up, so that several small ones are in one go."""
+
+
+class Tidying:
+    """What can be done after a batch, and for many at once, beside the next ones."""
+
+    def __init__(self, tidy: Callable[[], Awaitable[None]]) -> None:
+        self._tidy = tidy
+        self._due = False
+        self._hurry = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def due(self) -> None:
+        self._due = True
+        if self._task is None or self._task.done():
+            self._hurry.clear()
+            self._task = asyncio.create_task(self._until_tidy())
+
+    async def done(self) -> None:
+        """Hurry, and come back when everything is tidied up."""
+        if self._task is not None:
+            self._hurry.set()
+            await self._task
+
+    async def _until_tidy(self) -> None:
+        while self._due:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), TIDY_SECONDS)
+            self._due = False
+            await self._tidy()
+
+
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     """Knows whether the group has given this consumer its share, be it empty; drains the batch in hand on revoke."""
 
-    def __init__(self) -> None:
+    def __init__(self, tidying: Tidying) -> None:
         self.joined = False
         self.idle = asyncio.Lock()
-        self.tidying: asyncio.Task[None] | None = None
+        self.tidying = tidying
 
     async def tidied(self) -> None:
         """Wait until the offsets of the last batch are committed."""
-        tidying, self.tidying = self.tidying, None
-        if tidying is not None:
-            await tidying
+        await self.tidying.done()
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         self.joined = False
@@ -66,9 +97,11 @@ class Consumer:
         self, broker: KafkaBroker, subscription: Subscription, processor: Processor, prefix: str, settings: Settings
     ) -> None:
         self.topic = subscription.topic.name
-        self.assignment = Assignment()
+        self._tidying = Tidying(self._tidy)
+        self.assignment = Assignment(self._tidying)
         self._processor = processor
         self._done: dict[TopicPartition, int] = {}
+        self._uncommitted: dict[TopicPartition, int] = {}
         self._last_batch = 0.0
         self._subscriber = broker.subscriber(
             prefix + self.topic,
@@ -112,13 +145,14 @@ class Consumer:
         async with self.assignment.idle:
             batch: Sequence[RawRecord] = records
             await self._handled(batch)
+            self._note(batch)
             # The next batch need not wait until this one is tidied up.
-            await self.assignment.tidied()
-            self.assignment.tidying = asyncio.create_task(self._tidy(batch))
+            self._tidying.due()
 
-    async def _tidy(self, batch: Sequence[RawRecord]) -> None:
+    async def _tidy(self) -> None:
         """What is published is forgotten, and its offsets are committed; a crash before leaves known duplicates."""
-        await asyncio.gather(self._forgotten(), self._commit(batch))
+        offsets, self._uncommitted = self._uncommitted, {}
+        await asyncio.gather(self._forgotten(), self._commit(offsets))
 
     async def _forgotten(self) -> None:
         try:
@@ -138,17 +172,21 @@ class Consumer:
                 log.exception("batch_failed", topic=self.topic, records=len(batch), wait_seconds=DEFECT_WAIT)
                 await asyncio.sleep(DEFECT_WAIT)
 
-    async def _commit(self, records: Sequence[RawRecord]) -> None:
-        """The next offset of every partition in the batch; when the partitions moved, the inbox knows the rest."""
+    def _note(self, records: Sequence[RawRecord]) -> None:
+        """The next offset of every partition in the batch is to be committed."""
         next_offsets: dict[TopicPartition, int] = {}
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
             next_offsets[partition] = max(next_offsets.get(partition, 0), record.offset + 1)
         self._done |= next_offsets
-        if self.kafka is None:
+        self._uncommitted |= next_offsets
+
+    async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
+        """When the partitions moved meanwhile, the inbox knows what comes again."""
+        if self.kafka is None or not offsets:
             return
         try:
-            await self.kafka.commit(next_offsets)
+            await self.kafka.commit(offsets)
         except (KafkaError, ConsumerStoppedError) as error:
             log.warning("offsets_not_committed", topic=self.topic, error=repr(error))
 

@@ -44,16 +44,16 @@ class Outbox:
         for entry in entries:
             await self._publisher.publish(entry.records)
 
-    async def forget(self, entries: Sequence[OutboxEntry]) -> None:
-        """What was published; what is never forgotten is published again."""
-        if entries:
-            await self._store.discard([entry.id for entry in entries])
+    async def forget(self, ids: Sequence[str]) -> None:
+        """Entries that were published; what is never forgotten is published again."""
+        if ids:
+            await self._store.discard(ids)
 
     async def drain(self, lane: str | None = None, before: datetime | None = None) -> int:
         """Publish what a crash left behind; the number of entries."""
         published = 0
         while entries := await self._store.pending(lane, before):
             await self.publish(entries)
-            await self.forget(entries)
+            await self.forget([entry.id for entry in entries])
             published += len(entries)
         return published

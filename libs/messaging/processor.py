@@ -17,7 +17,7 @@ from libs.messaging.outbox import Outbox, entries_for
 from libs.messaging.publisher import Publisher
 from libs.messaging.records import Incoming, RawRecord
 from libs.messaging.routes import Subscription
-from libs.messaging.store import OutboxEntry, Store
+from libs.messaging.store import Store
 from libs.messaging.work import Work
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
@@ -54,7 +54,8 @@ class Processor:
         self._store = store
         self._publisher = publisher
         self._outbox = Outbox(store, publisher)
-        self._published: list[OutboxEntry] = []
+        self._published: list[str] = []
+        """Outbox entries that are still to be deleted."""
         self._tracer = tracer
         self._metrics = metrics
         self._clock = clock
@@ -182,7 +183,7 @@ class Processor:
             await self._outbox.drain(self.consumer)
         else:
             await self._outbox.publish(entries)
-            self._published += entries
+            self._published += [entry.id for entry in entries]
         for (topic, type_), count in work.sent.items():
             self._metrics.published(topic, type_, count)
 

@@ -41,7 +41,11 @@ class KafkaPublisher:
     async def start(self) -> None:
         """Raises Transient while no broker answers."""
         producer = AIOKafkaProducer(
-            **self._options, acks="all", enable_idempotence=True, linger_ms=2, max_request_size=LARGEST_DEAD_LETTER
+            **self._options,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,  # a batch is handed over as a whole before the sender's turn comes
+            max_request_size=LARGEST_DEAD_LETTER,
         )
         try:
             await producer.start()

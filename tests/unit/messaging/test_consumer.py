@@ -29,6 +29,7 @@ class Kafka:
         self.error: Exception | None = None
         self.paused: list[TopicPartition] = []
         self.resumed = asyncio.Event()
+        self.asked = asyncio.Event()
         self.gate: asyncio.Event | None = None
 
     def pause(self, *partitions: TopicPartition) -> None:
@@ -40,6 +41,7 @@ class Kafka:
         self.resumed.set()
 
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        self.asked.set()
         if self.error:
             raise self.error
         if self.gate is not None:
@@ -132,11 +134,36 @@ async def test_the_next_batch_does_not_wait_for_the_offsets_of_the_last(rig: Rig
     rig.kafka.gate = asyncio.Event()
 
     await rig.subscriber.deliver([at(0, 7)])
+    tidying = asyncio.create_task(rig.consumer.assignment.tidied())
+    await rig.kafka.asked.wait()
+    await rig.subscriber.deliver([at(0, 8)])
+    assert rig.processor.batches == [[7], [8]]
     assert rig.kafka.committed == []
     rig.kafka.gate.set()
-    await rig.deliver(at(0, 8))
+    await tidying
 
     assert rig.kafka.committed == [{TopicPartition(ORDERS, 0): 8}, {TopicPartition(ORDERS, 0): 9}]
+
+
+async def test_batches_that_follow_at_once_are_tidied_up_in_one_go(rig: Rig) -> None:
+    await rig.subscriber.deliver([at(0, 7), at(1, 3)])
+    await rig.subscriber.deliver([at(0, 8)])
+    assert rig.kafka.committed == []
+
+    await rig.consumer.assignment.tidied()
+
+    assert rig.kafka.committed == [{TopicPartition(ORDERS, 0): 9, TopicPartition(ORDERS, 1): 4}]
+    assert rig.processor.forgotten == 1
+
+
+async def test_a_batch_that_nothing_follows_is_tidied_up_too(rig: Rig) -> None:
+    await rig.subscriber.deliver([at(0, 7)])
+
+    async with asyncio.timeout(10):
+        while not rig.kafka.committed:
+            await asyncio.sleep(0.01)
+
+    assert rig.kafka.committed == [{TopicPartition(ORDERS, 0): 8}]
 
 
 async def test_offsets_that_cannot_be_committed_are_the_inboxs_business(rig: Rig, logs: list[dict[str, Any]]) -> None:
