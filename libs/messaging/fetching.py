@@ -14,6 +14,9 @@ log = structlog.get_logger(__name__)
 WAIT_MS = 500
 """How long a fetch waits for the first record at least: an idle consumer costs next to nothing."""
 
+HANDED_OUT_WITHIN = 30.0
+"""Seconds that what is fetched of one partition may lie before others are fetched apart from it."""
+
 REFETCH_MS = 1000
 """How long to wait for records that have to be fetched again."""
 
@@ -43,6 +46,15 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     def subscribe(self, topics: Any = (), pattern: str | None = None, listener: Any = None) -> None:
         self._listener = listener
         super().subscribe(topics=topics, pattern=pattern, listener=listener)
+
+    async def start(self) -> None:
+        """Fetches for all partitions at once, and never for some while others are still to be handed out.
+
+        The client does otherwise after a tenth of a second. Then the broker holds the fetch back for as long as
+        there is nothing on those partitions, and what comes on the busy ones meanwhile waits for that.
+        """
+        await super().start()
+        self._fetcher._prefetch_backoff = HANDED_OUT_WITHIN
 
     async def stop(self) -> None:
         """With the offsets of the last batch committed, as before a rebalance."""

@@ -27,11 +27,9 @@ class WorkOrders(Protocol):
     async def add(self, work: Work, moved: Mapping[str, tuple[WorkOrder, Mapping[tuple[str, str, str], int]]]) -> None:
         """Add increments to counters, and set what else progress moves."""
 
-    async def open_among(self, work: Work, ids: Collection[str]) -> dict[str, WorkOrder]:
-        """Those that are OPEN; what they need for dispatch only, so without lines."""
-
-    async def lending(self, work: Work, site: str, device_type: str) -> list[WorkOrder]:
-        """Open work orders with steps to which the device type is an alternative."""
+    async def dispatchable(self, work: Work, site: str, device_type: str, ids: Collection[str]) -> list[WorkOrder]:
+        """Open work orders: those among the ids, without lines, and those with steps to which the device type is an
+        alternative."""
 
 
 class Routings(Protocol):
@@ -83,8 +81,9 @@ class Queues(Protocol):
     ) -> list[Task]:
         """Tasks of a source, best first."""
 
-    async def expire_freshness(self, work: Work, queue: str) -> None:
-        """Take the score for a recently completed sibling from tasks where it is no longer recent."""
+    async def expire_freshness(self, work: Work, limit: int) -> None:
+        """Take the score for a recently completed sibling from tasks where it is no longer recent, those that are so
+        for longest first."""
 
     async def lease(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None: ...
 
@@ -179,8 +178,12 @@ class Devices(Protocol):
     async def of_type(self, work: Work, site: str, device_type: str) -> list[Device]:
         """All devices of the type, in whatever state they are."""
 
-    async def held_type(self, work: Work, site: str, device_type: str) -> str | None:
-        """Why an operator holds the device type; None when nobody does."""
+    async def type_state(self, work: Work, site: str, device_type: str) -> tuple[str | None, str | None]:
+        """Why an operator holds the device type, None when nobody does; and the revision of its equipment."""
+
+    async def changed(self, work: Work, site: str, device_types: Collection[str]) -> None:
+        """Give the equipment of these types a new revision: what is planned for a device has changed, or a device is
+        of the type no more. `save` does so for the types of what it saves."""
 
     async def hold_type(self, work: Work, site: str, device_type: str, reason: str | None) -> None:
         """Hold the device type, or let it go with None."""

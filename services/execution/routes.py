@@ -85,6 +85,7 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
 def ticks(handlers: Handlers) -> tuple[Tick, ...]:
     return (
         Tick("delays", 0.25, handlers.dispatch.end_delays),
+        Tick("freshness", 1.0, handlers.dispatch.end_freshness),
         Tick("generations", 5.0, handlers.staging.ask_again),
         Tick("leases", 1.0, handlers.leases.sweep),
         Tick("plans", 1.0, handlers.planning.turn),

@@ -12,6 +12,7 @@ from libs.contracts.devices import DeviceState, PropertyValue
 from libs.contracts.envelope import Cause
 from libs.contracts.execution import Routing as RoutingData
 from libs.contracts.task_generation import GenerateTasks
+from libs.kernel.ids import new_id
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne, UpdateOne
 from libs.messaging.work import Work
@@ -68,15 +69,17 @@ class MongoWorkOrders:
         if writes:
             await self._orders.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
-    async def open_among(self, work: Work, ids: Collection[str]) -> dict[str, WorkOrder]:
-        query = {"_id": {"$in": list(ids)}, "state": WorkOrderState.OPEN.value}
-        found = self._orders.find(query, {"lines": 0}, session=work.transaction.handle)
-        return {document["_id"]: _order(document | {"lines": ()}) async for document in found}
-
-    async def lending(self, work: Work, site: str, device_type: str) -> list[WorkOrder]:
-        query = {"site": site, "alternative_types": device_type, "state": WorkOrderState.OPEN.value}
-        found = self._orders.find(query, session=work.transaction.handle)
-        return [_order(document) async for document in found]
+    async def dispatchable(self, work: Work, site: str, device_type: str, ids: Collection[str]) -> list[WorkOrder]:
+        lending = {"$in": [device_type, {"$ifNull": ["$alternative_types", []]}]}
+        is_open = {"state": WorkOrderState.OPEN.value}
+        either = [{"_id": {"$in": list(ids)}, **is_open}, {"site": site, "alternative_types": device_type, **is_open}]
+        pipeline: list[Document] = [
+            {"$match": {"$or": either}},
+            {"$set": {"lines": {"$cond": [lending, "$lines", []]}}},
+        ]
+        return [
+            _order(document) for document in await driver.aggregate(self._orders, pipeline, work.transaction.handle)
+        ]
 
 
 class MongoRoutings:
@@ -212,7 +215,7 @@ class MongoGenerations:
 class MongoDevices:
     def __init__(self, database: driver.Database) -> None:
         self._devices = database["devices"]
-        self._held_types = database["held_device_types"]
+        self._types = database["device_types"]
 
     async def prepare(self) -> None:
         by_type = IndexModel([("site", 1), ("device_type", 1), ("state", 1)])
@@ -224,12 +227,14 @@ class MongoDevices:
         return {device.id: device for device in await self._find(work, query)}
 
     async def save(self, work: Work, devices: Iterable[Device]) -> None:
+        saved = list(devices)
         writes = [
-            ReplaceOne({"_id": f"{device.site}/{device.id}"}, _device_document(device), upsert=True)
-            for device in devices
+            ReplaceOne({"_id": f"{device.site}/{device.id}"}, _device_document(device), upsert=True) for device in saved
         ]
         if writes:
             await self._devices.bulk_write(writes, ordered=False, session=work.transaction.handle)
+        for site in {device.site for device in saved}:
+            await self.changed(work, site, {device.device_type for device in saved if device.site == site})
 
     async def seen(self, work: Work, site: str, ids: Collection[str]) -> None:
         if ids:
@@ -251,16 +256,23 @@ class MongoDevices:
     async def of_type(self, work: Work, site: str, device_type: str) -> list[Device]:
         return await self._find(work, {"site": site, "device_type": device_type})
 
-    async def held_type(self, work: Work, site: str, device_type: str) -> str | None:
-        held = await self._held_types.find_one({"_id": f"{site}/{device_type}"}, session=work.transaction.handle)
-        return held["reason"] if held else None
+    async def type_state(self, work: Work, site: str, device_type: str) -> tuple[str | None, str | None]:
+        state = await self._types.find_one({"_id": f"{site}/{device_type}"}, session=work.transaction.handle)
+        return (state.get("held"), state.get("revision")) if state else (None, None)
+
+    async def changed(self, work: Work, site: str, device_types: Collection[str]) -> None:
+        # No number to count on from: two transactions of which one fails must not mean two things by one revision.
+        writes = [
+            UpdateOne({"_id": f"{site}/{name}"}, {"$set": {"revision": new_id()}}, upsert=True)
+            for name in sorted(device_types)
+        ]
+        if writes:
+            await self._types.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
     async def hold_type(self, work: Work, site: str, device_type: str, reason: str | None) -> None:
-        one, session = {"_id": f"{site}/{device_type}"}, work.transaction.handle
-        if reason is None:
-            await self._held_types.delete_one(one, session=session)
-        else:
-            await self._held_types.replace_one(one, {"site": site, "reason": reason}, upsert=True, session=session)
+        change = {"$set": {"held": reason}} if reason is not None else {"$unset": {"held": 1}}
+        one = {"_id": f"{site}/{device_type}"}
+        await self._types.update_one(one, change, upsert=True, session=work.transaction.handle)
 
     async def _find(self, work: Work, query: Document, limit: int = 0) -> list[Device]:
         found = self._devices.find(query, session=work.transaction.handle).limit(limit)

@@ -14,8 +14,6 @@ from services.execution.domain.task import FRESH_SCORE, Task, TaskState
 from services.execution.ports import HeadRow
 
 _ORDER = [("source", 1), ("rank", -1), ("execution", 1), ("_id", 1)]
-_SELDOM = 200
-"""Pools with overdue leases that one sweep names."""
 
 
 class MongoQueues:
@@ -58,10 +56,14 @@ class MongoQueues:
         found = found.sort(_ORDER).skip(skip).limit(limit)
         return [task_of(document) for document in await found.to_list(None)]
 
-    async def expire_freshness(self, work: Work, queue: str) -> None:
-        stale = {"queue": queue, "fresh_until": {"$lte": work.now}}
-        change = {"$inc": {"rank": -FRESH_SCORE}, "$unset": {"fresh_until": 1}}
-        await self._tasks.update_many(stale, change, session=work.transaction.handle)
+    async def expire_freshness(self, work: Work, limit: int) -> None:
+        session = work.transaction.handle
+        query = {"fresh_until": {"$lte": work.now}, "queue": {"$exists": True}}
+        found = self._tasks.find(query, {"_id": 1}, session=session).sort("fresh_until", 1).limit(limit)
+        stale = [document["_id"] for document in await found.to_list(None)]
+        if stale:
+            change = {"$inc": {"rank": -FRESH_SCORE}, "$unset": {"fresh_until": 1}}
+            await expect(len(stale), self._tasks.update_many({"_id": {"$in": stale}}, change, session=session))
 
     async def lease(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None:
         """Grants of one device for one reason are one write, however many they are."""
@@ -129,9 +131,14 @@ class MongoQueues:
         return await self._some(work, query, limit)
 
     async def pools_with_expired(self, work: Work, before: datetime) -> set[str]:
-        query = {"lease_expires_at": {"$lte": before}, "pool": {"$exists": True}}
-        found = self._tasks.find(query, {"pool": 1}, session=work.transaction.handle).limit(_SELDOM)
-        return {document["pool"] for document in await found.to_list(None)}
+        """One seek in the index for each pool."""
+        pipeline: list[Document] = [
+            {"$match": {"pool": {"$gt": ""}}},
+            {"$sort": {"pool": 1, "lease_expires_at": 1}},
+            {"$group": {"_id": "$pool", "first": {"$first": "$lease_expires_at"}}},
+            {"$match": {"first": {"$lte": before}}},
+        ]
+        return {row["_id"] for row in await driver.aggregate(self._tasks, pipeline, work.transaction.handle)}
 
     async def end_delays(self, work: Work, limit: int) -> list[tuple[str, str]]:
         tasks = await self._some(work, {"delayed_until": {"$lte": work.now}}, limit)

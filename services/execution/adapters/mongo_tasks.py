@@ -38,9 +38,11 @@ class MongoTasks:
             [
                 IndexModel([("queue", 1), *_IN_SOURCE], partialFilterExpression=waiting),
                 IndexModel([("also", 1), *_IN_SOURCE], partialFilterExpression={"also": {"$exists": True}}),
-                IndexModel([("queue", 1), ("fresh_until", 1)], partialFilterExpression=waiting),
-                IndexModel([("pool", 1), ("device_id", 1)], partialFilterExpression={"pool": {"$exists": True}}),
-                IndexModel("lease_expires_at", partialFilterExpression={"pool": {"$exists": True}}),
+                IndexModel("fresh_until", partialFilterExpression=waiting),
+                IndexModel(
+                    [("pool", 1), ("lease_expires_at", 1), ("device_id", 1)],
+                    partialFilterExpression={"pool": {"$exists": True}},
+                ),
                 IndexModel("delayed_until", partialFilterExpression={"delayed_until": {"$exists": True}}),
             ]
         )

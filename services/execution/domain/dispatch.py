@@ -179,6 +179,8 @@ class Contest:
         self._left = min(most, slots.left)
         self._granted: list[tuple[Candidate, Task, Device]] = []
         self._passed_over: list[tuple[Candidate, str]] = []
+        self.stale = False
+        """Some task stands before others for a freshness that is over; nothing that follows from that is to be done."""
         self._heap: list[tuple[Rank, _Cursor]] = []
         for each in heads:
             head = self._candidate(each.source, each.task_id, each.execution, each.fresh)
@@ -211,7 +213,9 @@ class Contest:
         cursor.read += len(tasks)
         cursor.more = len(tasks) == cursor.asked
         for task in tasks:
-            candidate = self._candidate(cursor.source, task.id, task.execution, is_fresh(task))
+            fresh = is_fresh(task, self._now)
+            self.stale = self.stale or fresh != (task.fresh_until is not None)
+            candidate = self._candidate(cursor.source, task.id, task.execution, fresh)
             cursor.page.append((candidate, task))
         if cursor.page:
             heapq.heapreplace(self._heap, (cursor.page[0][0].rank(self._rule), cursor))

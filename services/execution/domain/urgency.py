@@ -79,8 +79,8 @@ def score(rule: Rule, source: Source, fresh: bool, now: datetime, aging: Aging) 
     return Score(sum(parts.values()), parts)
 
 
-def is_fresh(task: Task) -> bool:
-    return task.fresh_until is not None
+def is_fresh(task: Task, now: datetime) -> bool:
+    return task.fresh_until is not None and task.fresh_until > now
 
 
 def _priority(source: Source, now: datetime, aging: Aging) -> dict[str, float]:

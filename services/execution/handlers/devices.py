@@ -76,6 +76,10 @@ class DeviceHandlers:
                     assert_never(data)
         await self.devices.seen(work, site, beats.keys() - changed.keys())
         await self.devices.save(work, [known[id_] for id_ in changed])
+        left = {before[id_].device_type for id_ in changed if id_ in before} - {
+            known[id_].device_type for id_ in changed
+        }
+        await self.devices.changed(work, site, left)
         await self.leases.named(site, [(known[id_], beat) for id_, beat in beats.items()], work)
         await self.leases.remind([known[id_] for id_ in connected if id_ in before], work)
         await self.leases.lost([known[id_] for id_ in changed if known[id_].state in LOST], work)

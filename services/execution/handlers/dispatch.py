@@ -10,7 +10,7 @@ from libs.contracts.floor import DeviceTypeChanged, ExpireLeases, HoldDeviceType
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.domain.admission import Policies
-from services.execution.domain.dispatch import Contest, Grant, Slots
+from services.execution.domain.dispatch import Contest, FreeDevice, Grant, Slots
 from services.execution.domain.leases import has_open_lease
 from services.execution.domain.messages import assigned, revoked
 from services.execution.domain.task import TaskState
@@ -19,6 +19,7 @@ from services.execution.handlers.looking import Looking
 from services.execution.ports import Devices, Queues, Tasks
 
 DELAYS_AT_ONCE = 500
+STALE_AT_ONCE = 2000
 
 Nudge = DispatchRequested | RevokeLeases | ExpireLeases | HoldDeviceType | ReleaseDeviceType
 
@@ -54,6 +55,10 @@ class DispatchHandlers:
         for site, device_type in dict.fromkeys(await self.queues.end_delays(work, DELAYS_AT_ONCE)):
             work.send(DispatchRequested(device_type=device_type), Cause(site=site))
 
+    async def end_freshness(self, work: Work) -> None:
+        """Tick: an execution that did not go on for half an hour is no more urgent than others, wherever it waits."""
+        await self.queues.expire_freshness(work, STALE_AT_ONCE)
+
     async def _revoke(self, command: RevokeLeases, cause: Cause, work: Work) -> None:
         leased = await self.queues.leased(work, f"{cause.site}/{command.device_type}", command.project_id)
         await self.tasks.save(work, [replace(task, state=TaskState.CANCELLED, fresh_until=None) for task in leased])
@@ -67,21 +72,13 @@ class DispatchHandlers:
         work.send(changed, cause)
 
     async def _dispatch(self, site: str, device_type: str, work: Work) -> None:
-        if await self.devices.held_type(work, site, device_type) is not None:
-            return
         free = await self.looking.free(site, device_type, work)
         if not free:
             return
-        how = self.policies.of(site).dispatching
-        await self.queues.expire_freshness(work, f"{site}/{device_type}")
-        heads = await self.looking.heads(site, device_type, work)
-        contest = Contest(heads, Slots(free, work.now), how.rule, how.aging, work.now, self.leases_at_once)
-        while (wanted := contest.wanted()) is not None:
-            source, skip, limit = wanted
-            queue = f"{site}/{device_type}"
-            contest.feed(
-                await self.queues.waiting(work, queue, source.key, borrowed=source.borrowed, skip=skip, limit=limit)
-            )
+        contest = await self._contest(site, device_type, free, work)
+        while contest.stale:
+            await self.queues.expire_freshness(work, STALE_AT_ONCE)
+            contest = await self._contest(site, device_type, free, work)
         grants = contest.grants()
         await self.queues.lease(work, grants, work.now + self.lease)
         for each in grants:
@@ -91,6 +88,22 @@ class DispatchHandlers:
             work.send(DispatchRequested(device_type=device_type), Cause(site=site))
         for other in await self.looking.could_help(site, contest.unserved, work):
             work.send(DispatchRequested(device_type=other), Cause(site=site))
+
+    async def _contest(self, site: str, device_type: str, free: Sequence[FreeDevice], work: Work) -> Contest:
+        """What waits against the free slots, decided.
+
+        Freshness that is over only ever makes a task look better than it is: what loses all the same has lost.
+        """
+        how = self.policies.of(site).dispatching
+        heads = await self.looking.heads(site, device_type, work)
+        contest = Contest(heads, Slots(free, work.now), how.rule, how.aging, work.now, self.leases_at_once)
+        while not contest.stale and (wanted := contest.wanted()) is not None:
+            source, skip, limit = wanted
+            queue = f"{site}/{device_type}"
+            contest.feed(
+                await self.queues.waiting(work, queue, source.key, borrowed=source.borrowed, skip=skip, limit=limit)
+            )
+        return contest
 
     def _assign(self, grant: Grant, work: Work) -> None:
         task, cause = grant.task, Cause.from_document(grant.task.cause)

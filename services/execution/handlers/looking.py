@@ -1,13 +1,28 @@
 """What a look at a device type takes into account: devices with free slots, and the heads of what waits."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from libs.messaging.work import Work
+from services.execution.domain.availability import Availability
+from services.execution.domain.device import Device
 from services.execution.domain.dispatch import FreeDevice, Head, Slots
 from services.execution.domain.urgency import Source
+from services.execution.domain.work_order import WorkOrder
 from services.execution.ports import Devices, HeadRow, Plans, Queues, Routings, WorkOrders
+
+MOST_KNOWN = 2000
+"""Device types whose equipment is remembered."""
+
+
+class Equipment(NamedTuple):
+    """The devices of a type, in whatever state they are, and what is planned for them."""
+
+    devices: list[Device]
+    availability: Mapping[str, Availability]
+    held: str | None
+    """Why an operator holds the whole type; None when nobody does."""
 
 
 @dataclass(frozen=True)
@@ -17,22 +32,43 @@ class Looking:
     queues: Queues
     devices: Devices
     plans: Plans
+    _known: dict[tuple[str, str], tuple[str, Equipment]] = field(default_factory=dict)
+    """By site and device type: the equipment as of a revision."""
+
+    async def equipment(self, site: str, device_type: str, work: Work) -> Equipment:
+        """Read only when it has changed: the revision says so, in the same transaction."""
+        held, revision = await self.devices.type_state(work, site, device_type)
+        revised, known = self._known.get((site, device_type), (None, None))
+        if known is not None and revised == revision:
+            return known._replace(held=held)
+        devices = await self.devices.of_type(work, site, device_type)
+        booked = await self.plans.availability(work, site, {device.id for device in devices})
+        found = Equipment(devices, booked, held)
+        if revision is not None:
+            self._known[site, device_type] = revision, found
+            while len(self._known) > MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+        return found
 
     async def free(self, site: str, device_type: str, work: Work) -> list[FreeDevice]:
-        """Devices of the type that take tasks, with their free slots; full ones are left out."""
-        devices = await self.devices.of_type(work, site, device_type)
-        live = await self.queues.live(work, site, device_type)
-        open_ = [device for device in devices if device.takes_tasks and device.slots > live.get(device.id, 0)]
-        if not open_:
+        """Devices of the type that take tasks, with their free slots; full ones are left out. None of a held type."""
+        equipment = await self.equipment(site, device_type, work)
+        taking = [device for device in equipment.devices if device.takes_tasks]
+        if equipment.held is not None or not taking:
             return []
-        booked = await self.plans.availability(work, site, {device.id for device in open_})
-        return [FreeDevice(device, device.slots - live.get(device.id, 0), booked.get(device.id)) for device in open_]
+        live = await self.queues.live(work, site, device_type)
+        return [
+            FreeDevice(device, free, equipment.availability.get(device.id))
+            for device in taking
+            if (free := device.slots - live.get(device.id, 0)) > 0
+        ]
 
     async def heads(self, site: str, device_type: str, work: Work) -> list[Head]:
         """The first task of every source of an open order; those planned for other types where these cannot now."""
         queue = f"{site}/{device_type}"
         rows = [(row, _origin(row)) for row in await self.queues.heads(work, queue)]
-        orders = await self.orders.open_among(work, {origin.project_id for _, origin in rows})
+        found = await self.orders.dispatchable(work, site, device_type, {origin.project_id for _, origin in rows})
+        orders = {order.id: order for order in found}
         wanted = {origin.snapshot_id for _, origin in rows if origin.project_id in orders}
         routings = await self.routings.load(work, site, wanted)
         own = [
@@ -40,12 +76,13 @@ class Looking:
             for row, origin in rows
             if origin.project_id in orders
         ]
-        return own + await self._borrowed(site, device_type, work)
+        lending = [order for order in found if device_type in order.alternative_types]
+        return own + await self._borrowed(site, device_type, lending, work)
 
-    async def _borrowed(self, site: str, device_type: str, work: Work) -> list[Head]:
+    async def _borrowed(self, site: str, device_type: str, lending: Iterable[WorkOrder], work: Work) -> list[Head]:
         heads: list[Head] = []
         elsewhere: dict[str, Slots] = {}
-        for order in await self.orders.lending(work, site, device_type):
+        for order in lending:
             routings = await self.routings.load(work, site, order.snapshot_ids)
             for routing in routings.values():
                 for number, step in routing.steps.items():
@@ -77,8 +114,7 @@ class Looking:
     ) -> bool:
         for device_type in device_types:
             if device_type not in known:
-                held = await self.devices.held_type(work, site, device_type)
-                known[device_type] = Slots([] if held else await self.free(site, device_type, work), work.now)
+                known[device_type] = Slots(await self.free(site, device_type, work), work.now)
             if known[device_type].fits(source):
                 return True
         return False

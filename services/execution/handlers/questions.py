@@ -88,7 +88,7 @@ class QuestionHandlers:
             return None, []
         how = self.policies.of(task.site).dispatching
         source = Source(order, routing, task.step)
-        total, parts = score(how.rule, source, is_fresh(task), work.now, how.aging)
+        total, parts = score(how.rule, source, is_fresh(task, work.now), work.now, how.aging)
         heads = await self.looking.heads(task.site, task.device_type, work)
         better = sum(
             1
@@ -101,9 +101,8 @@ class QuestionHandlers:
         return ranked, waiting.of_dispatch(task, order, source, types, better, work.now)
 
     async def _type(self, site: str, name: str, work: Work) -> DeviceType:
-        devices = await self.looking.devices.of_type(work, site, name)
-        held = await self.looking.devices.held_type(work, site, name)
-        return DeviceType(name, devices, await self.looking.free(site, name, work), held)
+        equipment = await self.looking.equipment(site, name, work)
+        return DeviceType(name, equipment.devices, await self.looking.free(site, name, work), equipment.held)
 
 
 def _answer(question: ExplainTask, work: Work, **known: Any) -> TaskExplained:

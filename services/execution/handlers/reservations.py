@@ -73,6 +73,7 @@ class PlanningHandlers:
             work.send(reply, message.cause, sequence=after.revision if after is not None and changed else None)
             if changed:
                 nudges[books.devices[device_id].device_type] = message.cause
+        await self.devices.changed(work, site, nudges.keys())
         for device_type, cause in nudges.items():
             work.send(DispatchRequested(device_type=device_type), cause)
 

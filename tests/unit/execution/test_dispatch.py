@@ -131,8 +131,8 @@ class Oracle:
         self.rule, self.aging = rule, aging
 
     def key(self, source: Source, task: Task) -> tuple[Any, ...]:
-        total = score(self.rule, source, is_fresh(task), NOW, self.aging).total
-        begun = 0 if self.rule is Rule.PRIORITY or is_fresh(task) else 1
+        total = score(self.rule, source, is_fresh(task, NOW), NOW, self.aging).total
+        begun = 0 if self.rule is Rule.PRIORITY or is_fresh(task, NOW) else 1
         return -total, begun, source.order.ordered_at, source.order.id, task.execution, task.id
 
     def winners(self, stock: dict[str, tuple[Source, list[Task]]], free: list[FreeDevice], most: int) -> list[str]:

@@ -160,8 +160,7 @@ async def test_a_batch_that_nothing_follows_is_tidied_up_too(rig: Rig) -> None:
     await rig.subscriber.deliver([at(0, 7)])
 
     async with asyncio.timeout(10):
-        while not rig.kafka.committed:
-            await asyncio.sleep(0.01)
+        await rig.kafka.asked.wait()
 
     assert rig.kafka.committed == [{TopicPartition(ORDERS, 0): 8}]
 
