@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+import uvloop
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
@@ -79,7 +80,7 @@ def run(build: Callable[[], Service]) -> None:
     settings = service.backends.settings
     logs.configure(service.name, settings.log_level, settings.log_format)
     try:
-        asyncio.run(_until_signalled(service))
+        uvloop.run(_until_signalled(service))
     except http.CannotListen as error:
         raise SystemExit(str(error)) from None
 

@@ -50,6 +50,7 @@ __all__ = [
     "connect",
     "session",
     "translated",
+    "whole",
 ]
 
 Document = dict[str, Any]
@@ -106,11 +107,20 @@ async def session(client: Client) -> AsyncIterator[Session]:
         await opened.end_session()
 
 
+AT_ONCE = 10_000
+"""Documents that the server may send in one go, as long as they fit in one message; by itself it begins with 101."""
+
+
+async def whole(cursor: Any) -> list[Document]:
+    """All that a query finds, in one round trip; keep it small."""
+    return cast(list[Document], await cursor.batch_size(AT_ONCE).to_list(None))
+
+
 async def aggregate(
     collection: Collection, pipeline: Sequence[Mapping[str, Any]], session: Session | None = None
 ) -> list[Document]:
     """The whole result of an aggregation; keep it small."""
-    cursor: Any = collection.aggregate(pipeline, session=session)
+    cursor: Any = collection.aggregate(pipeline, session=session, batchSize=AT_ONCE)
     if not hasattr(cursor, "to_list"):
         cursor = await cursor
     return cast(list[Document], await cursor.to_list(None))

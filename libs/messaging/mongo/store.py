@@ -36,7 +36,7 @@ class MongoTransaction:
 
     async def seen(self, keys: Collection[str]) -> set[str]:
         found = self._inbox.find({"_id": {"$in": list(keys)}}, {"_id": 1}, session=self._session)
-        return {document["_id"] async for document in found}
+        return {document["_id"] for document in await driver.whole(found)}
 
     async def mark(self, keys: Iterable[str], now: datetime) -> None:
         documents = [{"_id": key, "at": now} for key in keys]

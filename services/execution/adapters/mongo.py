@@ -35,7 +35,7 @@ class MongoWorkOrders:
 
     async def load(self, work: Work, ids: Collection[str]) -> dict[str, WorkOrder]:
         found = self._orders.find({"_id": {"$in": list(ids)}}, session=work.transaction.handle)
-        return {document["_id"]: _order(document) async for document in found}
+        return {document["_id"]: _order(document) for document in await driver.whole(found)}
 
     async def save(self, work: Work, orders: Iterable[WorkOrder]) -> None:
         writes = []
@@ -135,7 +135,7 @@ class MongoLedger:
         # By their ids: `/` and the character that follows it bound the range of each execution.
         ranges = [{"_id": {"$gt": f"{key}/", "$lt": f"{key}0"}} for key in keys]
         found = self._ledger.find({"$or": ranges}, session=work.transaction.handle)
-        return list(await found.to_list(None))
+        return await driver.whole(found)
 
 
 class MongoGenerations:
@@ -276,7 +276,7 @@ class MongoDevices:
 
     async def _find(self, work: Work, query: Document, limit: int = 0) -> list[Device]:
         found = self._devices.find(query, session=work.transaction.handle).limit(limit)
-        return [_device(document) for document in await found.to_list(None)]
+        return [_device(document) for document in await driver.whole(found)]
 
 
 _HEARD_OF = (DeviceState.RUNNING, DeviceState.IDLE, DeviceState.DOWN, DeviceState.MAINTENANCE)

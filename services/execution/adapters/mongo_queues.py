@@ -54,13 +54,13 @@ class MongoQueues:
         query = {"also" if borrowed else "queue": queue, "source": source}
         found = self._tasks.find(query, UNEXPLAINED, session=work.transaction.handle)
         found = found.sort(_ORDER).skip(skip).limit(limit)
-        return [task_of(document) for document in await found.to_list(None)]
+        return [task_of(document) for document in await driver.whole(found)]
 
     async def expire_freshness(self, work: Work, limit: int) -> None:
         session = work.transaction.handle
         query = {"fresh_until": {"$lte": work.now}, "queue": {"$exists": True}}
         found = self._tasks.find(query, {"_id": 1}, session=session).sort("fresh_until", 1).limit(limit)
-        stale = [document["_id"] for document in await found.to_list(None)]
+        stale = [document["_id"] for document in await driver.whole(found)]
         if stale:
             change = {"$inc": {"rank": -FRESH_SCORE}, "$unset": {"fresh_until": 1}}
             await expect(len(stale), self._tasks.update_many({"_id": {"$in": stale}}, change, session=session))
@@ -175,7 +175,7 @@ class MongoQueues:
 
     async def _some(self, work: Work, query: Document, limit: int) -> list[Task]:
         found = self._tasks.find(query, UNEXPLAINED, session=work.transaction.handle).limit(limit)
-        return [task_of(document) for document in await found.to_list(None)]
+        return [task_of(document) for document in await driver.whole(found)]
 
     def _bulk(self, work: Work, writes: Sequence[Any]) -> Any:
         return self._tasks.bulk_write(writes, ordered=False, session=work.transaction.handle)

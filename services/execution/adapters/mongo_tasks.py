@@ -49,7 +49,7 @@ class MongoTasks:
 
     async def load(self, work: Work, ids: Collection[str]) -> dict[str, Task]:
         found = self._tasks.find({"_id": {"$in": list(ids)}}, UNEXPLAINED, session=work.transaction.handle)
-        return {document["_id"]: task_of(document) for document in await found.to_list(None)}
+        return {document["_id"]: task_of(document) for document in await driver.whole(found)}
 
     async def create(self, work: Work, tasks: Sequence[Task]) -> None:
         if tasks:
@@ -93,7 +93,7 @@ class MongoTasks:
         of_project = {"$gt": f"{project_id}/", "$lt": f"{project_id}0"}
         query = {"queue": {"$in": list(queues)}, "source": of_project, "execution": {"$gte": execution}}
         found = self._tasks.find(query, session=work.transaction.handle)
-        return [task_of(document) for document in await found.to_list(None)]
+        return [task_of(document) for document in await driver.whole(found)]
 
     async def delete(self, work: Work, ids: Collection[str]) -> None:
         if ids:

@@ -106,6 +106,23 @@ class TestSteering:
         assert given(await look(floor)) == [("A/10/R/3/1", "saw-5")]
 
 
+async def test_an_execution_that_did_not_go_on_for_half_an_hour_is_no_more_urgent_than_others(floor: Kernel) -> None:
+    await release(floor, "A", {}, {})
+    await release(floor, "B", {}, {})
+    await online(floor, "saw-1", slots=1)
+    (first,) = [each.message for each in await look(floor) if isinstance(each.message, TaskAssigned)]
+    await floor.give(Order(floor, "A", 1).report(first))
+    tasks = floor.database["tasks"]
+    over = {"$set": {"fresh_until": datetime.now(UTC) - timedelta(milliseconds=1)}}
+    assert (await tasks.update_one({"_id": "A/10/R/1/2", "fresh_until": {"$exists": True}}, over)).modified_count == 1
+    said = await look(floor)
+    assert given(said) == [("B/10/R/1/1", "saw-1")], "20 and 5 for the step that waits, against 20: no 15 any more"
+    (decision,) = [await explain(floor, "B/10/R/1/1")]
+    assert decision.decision is not None
+    assert decision.decision.score == 25
+    assert [(each.task_id, each.score) for each in decision.decision.alternatives] == [("A/10/R/1/2", 20)]
+
+
 async def test_a_site_with_much_to_do_does_not_keep_another_waiting(floor: Kernel) -> None:
     for site in ("big", "small"):
         await release(floor, f"P-{site}", quantity=8 if site == "big" else 1, site=site)
