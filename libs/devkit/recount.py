@@ -8,14 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.read_concern import ReadConcern
 
 from libs.devkit.counting import Claim, LedgerEntry, LinePlan, RecipePlan, Recount, TaskEntry, recount
 from libs.devkit.simulators.files import Message
 from libs.devkit.simulators.orders import Order, OrderState
 
 _LEDGER = dict.fromkeys(set(LedgerEntry.__slots__) - {"id"}, 1)
-_TASKS = dict.fromkeys(TaskEntry.__slots__, 1)
+_TASKS = {**dict.fromkeys(TaskEntry.__slots__, 1), "archived_as": 1, "_id": 0}
 
 
 def recount_orders(
@@ -79,15 +78,30 @@ def _claim(order: Order, line_id: str) -> Claim | None:
 def read_execution(
     mongodb: str, namespace: str, project_ids: Sequence[str]
 ) -> tuple[list[LedgerEntry], list[TaskEntry]]:
-    """The ledger and the tasks of these projects, as a majority of the replica set has them."""
+    """The ledger and the tasks of these projects, on the floor and archived, all as of one moment."""
     name = f"{namespace}_factory_execution" if namespace else "factory_execution"
-    of_projects = {"project_id": {"$in": list(project_ids)}}
+    if not project_ids:
+        return [], []
+    # By their ids: `/` and the character that follows it bound the range of each project.
+    of_projects = {"$or": [{"_id": {"$gt": f"{id_}/", "$lt": f"{id_}0"}} for id_ in project_ids]}
     client: MongoClient[dict[str, Any]] = MongoClient(mongodb, serverSelectionTimeoutMS=5_000)
-    with client:
-        database = client.get_database(name, read_concern=ReadConcern("majority"))
-        ledger = [_entry(found) for found in database["ledger"].find(of_projects, _LEDGER)]
-        tasks = [TaskEntry(**task) for task in database["tasks"].find(of_projects, {**_TASKS, "_id": 0})]
+    with client, client.start_session(snapshot=True) as session:
+        database = client[name]
+        ledger = [_entry(found) for found in database["ledger"].find(of_projects, _LEDGER, session=session)]
+        archived = {"_id": {"$in": list(project_ids)}, "archived_in": {"$type": "string"}}
+        archives = database["work_orders"].distinct("archived_in", archived, session=session)
+        tasks = [
+            _task(found)
+            for collection in ("tasks", *sorted(archives))
+            for found in database[collection].find(of_projects, _TASKS, session=session)
+        ]
     return ledger, tasks
+
+
+def _task(found: dict[str, Any]) -> TaskEntry:
+    """As it was left on the floor: whatever is still open in an archive is cancelled there."""
+    state = found.pop("archived_as", None)
+    return TaskEntry(**found if state is None else {**found, "state": state})
 
 
 def _entry(found: dict[str, Any]) -> LedgerEntry:

@@ -71,7 +71,7 @@ def build(settings: ExecutionSettings | None = None) -> Service:
         backends,
         subscriptions=routes(handlers),
         ticks=ticks(handlers),
-        prepare=tuple(each.prepare for each in (orders, tasks, generations, devices, ledger, plans, archive)),
+        prepare=tuple(each.prepare for each in (orders, tasks, generations, devices, plans, archive)),
         publishes=(
             topics.EXECUTION_EVENTS,
             topics.EXECUTION_DEVICE_EVENTS,

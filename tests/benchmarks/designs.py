@@ -8,6 +8,7 @@ one message after the other: find, save, count, set, insert the next, publish, c
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -62,8 +63,8 @@ async def prepare(bench: Bench, tasks: Sequence[dict[str, Any]], order: dict[str
 
 _INDEXES: list[tuple[str, list[tuple[str, int]]]] = [
     ("queue", [("queue", 1), ("source", 1), ("rank", -1), ("execution", 1), ("_id", 1)]),
-    ("pool", [("pool", 1), ("device_id", 1)]),
-    ("pool", [("lease_expires_at", 1)]),
+    ("queue", [("fresh_until", 1)]),
+    ("pool", [("pool", 1), ("lease_expires_at", 1), ("device_id", 1)]),
 ]
 """As execution has them for its own writes."""
 
@@ -110,7 +111,7 @@ async def _progress(bench: Bench, ids: list[str], count: int) -> None:
         await db["outbox"].insert_one({"_id": f"p-{ids[0]}", "records": [b"x" * 900] * count}, session=session)
 
 
-_WAITING = {"queue": "main/press", "source": "P/snapshot/2", "rank": 15}
+_WAITING = {"queue": "main/press", "source": "P/snapshot/2", "rank": 15, "fresh_until": datetime(2100, 1, 1)}
 
 
 def _fact(task: dict[str, Any]) -> dict[str, Any]:

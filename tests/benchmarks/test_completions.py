@@ -24,7 +24,7 @@ from libs.contracts.execution import AdmitWorkOrder, ReleaseWorkOrder
 from libs.contracts.task_generation import ExecutionRange, TaskBatch
 from libs.devkit.processes import free_port
 from libs.kernel.clock import utc_now
-from libs.messaging.records import Cause, encode
+from libs.messaging.records import Cause, Record, encode
 from libs.messaging.topics import TopicAdmin
 from tests.benchmarks import designs
 from tests.benchmarks.conftest import Report
@@ -61,6 +61,10 @@ def admit() -> AdmitWorkOrder:
     )
 
 
+def written(messages: Sequence[Message]) -> list[Record]:
+    return [encode(message, Cause("main"), "/bench") for message in messages]
+
+
 class Floor:
     """One execution process on real backends, and the devices it works for."""
 
@@ -82,7 +86,9 @@ class Floor:
         await self._producer.stop()
 
     async def send(self, *messages: Message) -> None:
-        records = [encode(message, Cause("main"), "/bench") for message in messages]
+        await self.send_records(written(messages))
+
+    async def send_records(self, records: Sequence[Record]) -> None:
         sent = [
             await self._producer.send(self.prefix + record.topic, record.value, record.key, headers=record.headers)
             for record in records
@@ -92,7 +98,7 @@ class Floor:
 
     async def post(self, message: Message) -> None:
         """Send and do not wait."""
-        record = encode(message, Cause("main"), "/bench")
+        (record,) = written([message])
         await self._producer.send(self.prefix + record.topic, record.value, record.key, headers=record.headers)
 
     async def hear(self, count: int, patience: float = 300) -> list[tuple[float, dict[str, Any]]]:
@@ -209,9 +215,9 @@ async def _ready(port: int, process: asyncio.subprocess.Process) -> None:
 
 async def round_of(floor: Floor, assigned: Sequence[dict[str, Any]]) -> tuple[float, list[dict[str, Any]]]:
     """All reports at once; completions a second until every next step is assigned."""
-    reports = floor.reports(assigned)
+    reports = written(floor.reports(assigned))
     began = time.perf_counter()
-    await floor.send(*reports)
+    await floor.send_records(reports)
     heard = await floor.hear(len(reports))
     return len(reports) / (heard[-1][0] - began), [each for _, each in heard]
 

@@ -122,9 +122,6 @@ class MongoLedger:
     def __init__(self, database: driver.Database) -> None:
         self._ledger = database["ledger"]
 
-    async def prepare(self) -> None:
-        await self._ledger.create_indexes([IndexModel([("project_id", 1), ("ends_execution", 1)])])
-
     async def append(self, work: Work, facts: Sequence[dict[str, Any]]) -> None:
         if facts:
             await self._ledger.insert_many(facts, ordered=False, session=work.transaction.handle)
