@@ -28,11 +28,11 @@ SMALL = Instance(
     ),
     optimum=14,
 )
-PUBLISHED = {
+REACHED = {
     "ft06": {FIFO: 65, SPT: 88, MWR: 61},
     "la01": {FIFO: 772, SPT: 751, MWR: 735},
 }
-"""Makespans that the literature gives for non-delay schedules."""
+"""Makespans as these rules reach them here, where ties go to the lower job; another way to break ties gives others."""
 
 every_schedule = pytest.mark.parametrize(
     ("instance", "rule"), [(instance, rule) for instance in INSTANCES.values() for rule in RULES]
@@ -59,9 +59,9 @@ def test_a_small_instance_as_by_hand(rule: str, on_0: list[int], on_1: list[int]
     assert schedule.makespan == makespan
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_known_makespans_are_reached(name: str) -> None:
-    assert {rule: simulate(INSTANCES[name], RULES[rule]).makespan for rule in PUBLISHED[name]} == PUBLISHED[name]
+@pytest.mark.parametrize("name", REACHED)
+def test_what_is_printed_beside_the_factorys_makespans_stays_what_it_was(name: str) -> None:
+    assert {rule: simulate(INSTANCES[name], RULES[rule]).makespan for rule in REACHED[name]} == REACHED[name]
 
 
 @every_schedule

@@ -38,6 +38,10 @@ _OF, _RESERVATION, _TO, _CANCELLED = (
 )
 
 
+PAST_KEPT_SECONDS = 35 * 86_400
+"""How long a reservation that is over can still be read: as long as anything of it may come again."""
+
+
 class MongoFloor:
     """`_id` begins with the site; neither it nor a code can hold the slash between them."""
 
@@ -54,7 +58,10 @@ class MongoFloor:
                 ]
             )
             await self._parts[Part.RESERVATION].create_indexes(
-                [IndexModel([("site", 1), (_OF, 1), (_CANCELLED, 1), (_TO, 1), (_RESERVATION, 1)])]
+                [
+                    IndexModel([("site", 1), (_OF, 1), (_CANCELLED, 1), (_TO, 1), (_RESERVATION, 1)]),
+                    IndexModel(_TO, expireAfterSeconds=PAST_KEPT_SECONDS),
+                ]
             )
 
     async def load(self, work: Work, keys: Collection[Key]) -> dict[Key, View]:
