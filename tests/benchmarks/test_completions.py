@@ -352,6 +352,5 @@ async def test_completions(
     report(f"completions: {ours:,.0f}/s ÷ usual design {usual:,.0f}/s = {ours / usual:.1f} (wanted: 30)")
     report(
         f"completion → next assignment at half load ({ours / 2:,.0f}/s): {told(milliseconds)} (wanted: p99 < 50);"
-        f" one at a time: {told(single)}; the same way through Kafka and MongoDB with nothing done on it, one at a time:"
-        f" {told(idle)}"
+        f" one at a time: {told(single)}; the same way through Kafka and MongoDB with nothing done on it: {told(idle)}"
     )
