@@ -113,7 +113,8 @@ async def test_an_order_that_does_not_end_in_time_ends_with_1(kafka: str, namesp
 def _document(entry: dict[str, Any]) -> dict[str, Any]:
     """As execution writes it: what does not apply is not there."""
     told = {name: value for name, value in entry.items() if value not in (None, ()) and name not in ("id", "fence")}
-    return {"site": "main", **told}
+    where = "/".join(str(entry[name]) for name in ("project_id", "line_id", "recipe_code", "execution", "step"))
+    return {"_id": f"{where}#{entry['fence']}", "site": "main", **told}
 
 
 class Stored(ScriptedFactory):
@@ -128,7 +129,8 @@ class Stored(ScriptedFactory):
         database = self.client[f"{self.address.namespace}_factory_execution"]
         entries = [asdict(one) for one in self.ledger if one.order_id == order_id]
         await database["ledger"].insert_many([_document(one) for one in entries[self.lose :]])
-        await database["tasks"].insert_many([dict(one) for one in self.tasks.values() if one["order_id"] == order_id])
+        tasks = [{"_id": id_, **task} for id_, task in self.tasks.items() if task["order_id"] == order_id]
+        await database["tasks"].insert_many(tasks)
 
 
 @pytest.fixture
