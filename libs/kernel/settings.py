@@ -16,9 +16,6 @@ class Settings(BaseSettings):
 
     kafka: Address = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port[,host:port]")
     kafka_replicas: int = Field(1, ge=1, description="replicas of the topics that are created; 3 on a cluster")
-    kafka_rest_ms: int = Field(
-        0, ge=0, le=1000, description="pause between fetches of an idle consumer; only for brokers without long polls"
-    )
     mongodb: str = Field(
         "mongodb://127.0.0.1:27017/?replicaSet=rs0",
         pattern=r"^mongodb(\+srv)?://",

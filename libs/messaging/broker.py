@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
@@ -102,7 +101,6 @@ class Consumer:
         self._processor = processor
         self._done: dict[TopicPartition, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
-        self._last_batch = 0.0
         self._subscriber = broker.subscriber(
             prefix + self.topic,
             group_id=prefix + processor.consumer,
@@ -125,23 +123,7 @@ class Consumer:
     def kafka(self) -> AIOKafkaConsumer | None:
         return self._subscriber.consumer
 
-    async def rest(self, seconds: float) -> None:
-        """Pause an idle consumer for most of the time, for a broker that answers empty fetches at once.
-
-        Apache Kafka holds such a fetch back; one that does not makes every waiting consumer spin.
-        """
-        while True:
-            consumer = self.kafka
-            if consumer is not None and time.monotonic() - self._last_batch > 10 * seconds:
-                with contextlib.suppress(IllegalStateError):  # the partitions moved meanwhile
-                    partitions = consumer.assignment()
-                    consumer.pause(*partitions)
-                    await asyncio.sleep(seconds)
-                    consumer.resume(*(partitions & consumer.assignment()))
-            await asyncio.sleep(seconds / 4)
-
     async def _on_batch(self, records: Any) -> None:
-        self._last_batch = time.monotonic()
         async with self.assignment.idle:
             batch: Sequence[RawRecord] = records
             await self._handled(batch)

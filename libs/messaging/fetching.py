@@ -1,5 +1,8 @@
 """Fetching that no record can stop: what the client itself cannot read is stepped over, and told."""
 
+import asyncio
+import contextlib
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +17,39 @@ log = structlog.get_logger(__name__)
 WAIT_MS = 500
 """How long a fetch waits for the first record at least: an idle consumer costs next to nothing."""
 
+SHORTEST_REST, LONGEST_REST = 0.002, 0.05
+"""Seconds until the next fetch where the broker does not wait, doubled as long as nothing comes."""
+
 HANDED_OUT_WITHIN = 30.0
 """Seconds that what is fetched of one partition may lie before others are fetched apart from it."""
 
 REFETCH_MS = 1000
 """How long to wait for records that have to be fetched again."""
+
+
+def rest_when_idle(consumer: AIOKafkaConsumer) -> None:
+    """For a started consumer: what was fetched in vain is not fetched again at once.
+
+    Apache Kafka holds a fetch back until there is something, for as long as it is asked to. A broker that does not
+    (the embedded one) would keep every waiting consumer, and itself, busy with nothing.
+    """
+    fetcher = consumer._fetcher
+    fetch, held_back = fetcher._proc_fetch_request, fetcher._fetch_max_wait_ms / 1000
+    rest = 0.0
+
+    async def rested(*request: Any) -> bool:
+        nonlocal rest
+        began = time.monotonic()
+        found: bool = await fetch(*request)
+        if found or time.monotonic() - began > held_back / 2:
+            rest = 0.0
+        else:
+            rest = min(max(2 * rest, SHORTEST_REST), LONGEST_REST)
+            with contextlib.suppress(asyncio.CancelledError):  # as the client's own fetches end when it is closed
+                await asyncio.sleep(rest)
+        return found
+
+    fetcher._proc_fetch_request = rested
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +86,7 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         """
         await super().start()
         self._fetcher._prefetch_backoff = HANDED_OUT_WITHIN
+        rest_when_idle(self)
 
     async def stop(self) -> None:
         """With the offsets of the last batch committed, as before a rebalance."""

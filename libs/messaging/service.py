@@ -147,8 +147,6 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
             Background("lag", 5.0, lambda: _report_lag(backends.metrics, consumers)),
         ]
         tasks = [asyncio.create_task(each.run(), name=each.name) for each in background]
-        if settings.kafka_rest_ms:
-            tasks += [asyncio.create_task(consumer.rest(settings.kafka_rest_ms / 1000)) for consumer in consumers]
         await stop.wait()
         for task in tasks:
             task.cancel()

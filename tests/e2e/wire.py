@@ -11,6 +11,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from libs.devkit.simulators.address import Address
+from libs.messaging.fetching import rest_when_idle
 
 PATIENCE = 40.0
 
@@ -47,6 +48,7 @@ class Wire:
             fetch_max_wait_ms=50,
         )
         await self._consumer.start()
+        rest_when_idle(self._consumer)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -60,8 +60,6 @@ class NoidaKafka(Server):
         super().__init__()
         self._program = wheel_program("noida-db", wheel="noida-db")
         self.description = "noida-db from its wheel, for development, not durable"
-        # It answers a fetch at once even when there is nothing, so consumers that wait would spin.
-        self.settings = {"FACTORY_KAFKA_REST_MS": "20"}
 
     @property
     def address(self) -> str:

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from libs.devkit.simulators.kafka import RETRY_SECONDS, Topics, closed, started
+from libs.messaging.fetching import rest_when_idle
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Reader:
             self._kafka,
             timeout,
         )
+        rest_when_idle(self._consumer)
 
     async def add(self, names: Collection[str]) -> set[str]:
         """Read these too; gives those that exist and are new. What is being read goes on where it is."""

@@ -27,18 +27,8 @@ class Kafka:
     def __init__(self) -> None:
         self.committed: list[dict[TopicPartition, int]] = []
         self.error: Exception | None = None
-        self.paused: list[TopicPartition] = []
-        self.resumed = asyncio.Event()
         self.asked = asyncio.Event()
         self.gate: asyncio.Event | None = None
-
-    def pause(self, *partitions: TopicPartition) -> None:
-        self.paused += partitions
-
-    def resume(self, *partitions: TopicPartition) -> None:
-        for partition in partitions:
-            self.paused.remove(partition)
-        self.resumed.set()
 
     async def commit(self, offsets: dict[TopicPartition, int]) -> None:
         self.asked.set()
@@ -225,25 +215,6 @@ def test_it_reads_from_the_beginning_and_acknowledges_by_hand(rig: Rig) -> None:
     assert options["batch"] is True
     assert options["max_records"] == 250
     assert options["group_instance_id"] == "projects-0"
-
-
-async def test_at_rest_it_is_paused_most_of_the_time_and_goes_on_after_it(rig: Rig) -> None:
-    resting = asyncio.create_task(rig.consumer.rest(0.01))
-    async with asyncio.timeout(10):
-        await rig.kafka.resumed.wait()
-    resting.cancel()
-
-    assert rig.kafka.paused == []
-
-
-async def test_with_work_at_hand_it_does_not_rest(rig: Rig) -> None:
-    await rig.deliver(at(0, 7))
-    resting = asyncio.create_task(rig.consumer.rest(60))
-    await asyncio.sleep(0)
-    resting.cancel()
-
-    assert rig.kafka.paused == []
-    assert not rig.kafka.resumed.is_set()
 
 
 async def test_a_start_that_fails_leaves_no_consumer_behind() -> None:
