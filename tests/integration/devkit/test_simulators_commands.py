@@ -118,7 +118,11 @@ def _document(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 class Stored(ScriptedFactory):
-    """Keeps ledger and tasks in MongoDB as execution does, but for the entries that `lose` says."""
+    """Keeps ledger and tasks in MongoDB as execution does, but for the last `lose` entries of each order.
+
+    The last one ends a good execution. An earlier one may be of an execution that is scrapped later, and of those
+    nobody can say that a report is missing.
+    """
 
     def __init__(self, *arguments: Any, mongodb: str, lose: int = 0) -> None:
         super().__init__(*arguments)
@@ -128,7 +132,7 @@ class Stored(ScriptedFactory):
     async def before_completed(self, order_id: str) -> None:
         database = self.client[f"{self.address.namespace}_factory_execution"]
         entries = [asdict(one) for one in self.ledger if one.order_id == order_id]
-        await database["ledger"].insert_many([_document(one) for one in entries[self.lose :]])
+        await database["ledger"].insert_many([_document(one) for one in entries[: len(entries) - self.lose]])
         tasks = [{"_id": id_, **task} for id_, task in self.tasks.items() if task["order_id"] == order_id]
         await database["tasks"].insert_many(tasks)
 
