@@ -6,7 +6,7 @@ one message after the other: find, save, count, set, insert the next, publish, c
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,8 @@ from pymongo.write_concern import WriteConcern
 
 BATCH = 500
 
+Document = dict[str, Any]
+
 
 @dataclass
 class Bench:
@@ -25,7 +27,7 @@ class Bench:
 
     kafka: str
     database: Any
-    client: "AsyncMongoClient[dict[str, Any]]"
+    client: "AsyncMongoClient[Document]"
     reports: str
     events: str
     assignments: str
@@ -39,8 +41,8 @@ class Bench:
             enable_auto_commit=False,
         )
 
-    def producer(self) -> AIOKafkaProducer:
-        return AIOKafkaProducer(bootstrap_servers=self.kafka, acks="all", enable_idempotence=True, linger_ms=2)
+    def producer(self, linger_ms: int = 2) -> AIOKafkaProducer:
+        return AIOKafkaProducer(bootstrap_servers=self.kafka, acks="all", enable_idempotence=True, linger_ms=linger_ms)
 
 
 def majority(client: Any, name: str) -> Any:
@@ -69,29 +71,72 @@ _INDEXES: list[tuple[str, list[tuple[str, int]]]] = [
 """As execution has them for its own writes."""
 
 
-async def floor(bench: Bench, count: int, event: bytes, assignment: bytes, headers: list[tuple[str, bytes]]) -> float:
+@dataclass(frozen=True)
+class Due:
+    """What is published for each report."""
+
+    event: bytes
+    assignment: bytes
+    headers: list[tuple[str, bytes]]
+
+
+async def floor(bench: Bench, count: int, due: Due) -> float:
     """Completions a second: raw batches in, what execution writes for them, raw records out."""
     consumer, producer = bench.consumer("floor"), bench.producer()
     await consumer.start()
     await producer.start()
     try:
-        await _first(consumer)
+        await first(consumer)
         done, began = 0, time.perf_counter()
         while done < count:
             for partition, records in (await consumer.getmany(timeout_ms=200, max_records=BATCH)).items():
-                ids = [record.key.decode() for record in records]
-                await _progress(bench, ids, len(records))
-                await _publish(producer, bench.events, event, headers, len(records))
-                await bench.database["outbox"].delete_many({"_id": f"p-{ids[0]}"})
-                await consumer.commit({partition: records[-1].offset + 1})
-                await _dispatch(bench, ids)
-                await _publish(producer, bench.assignments, assignment, headers, len(records))
-                await bench.database["outbox"].delete_many({"_id": f"d-{ids[0]}"})
+                await complete(bench, producer, due, records)
+                await tidy(bench, consumer, partition, records)
                 done += len(records)
         return count / (time.perf_counter() - began)
     finally:
         await producer.stop()
         await consumer.stop()
+
+
+async def complete(bench: Bench, producer: AIOKafkaProducer, due: Due, records: Sequence[Any]) -> None:
+    """The tasks of these reports completed, and the next ones assigned."""
+    keys = [record.key for record in records]
+    ids = [key.decode() for key in keys]
+    await _progress(bench, ids, len(ids))
+    await _publish(producer, due, keys, {bench.events: due.event})
+    await _dispatch(bench, ids)
+    await _publish(producer, due, keys, {bench.assignments: due.assignment})
+
+
+async def complete_in_one(bench: Bench, producer: AIOKafkaProducer, due: Due, records: Sequence[Any]) -> None:
+    """The same in one transaction, of which nothing can be left out."""
+    keys = [record.key for record in records]
+    await _least(bench, [key.decode() for key in keys])
+    await _publish(producer, due, keys, {bench.events: due.event, bench.assignments: due.assignment})
+
+
+async def tidy(bench: Bench, consumer: AIOKafkaConsumer, partition: TopicPartition, records: Sequence[Any]) -> None:
+    first = records[0].key.decode()
+    await bench.database["outbox"].delete_many({"_id": {"$in": [f"p-{first}", f"d-{first}"]}})
+    await consumer.commit({partition: records[-1].offset + 1})
+
+
+async def _least(bench: Bench, ids: list[str]) -> None:
+    """It does not even look for devices: next steps are written as leased."""
+    db = bench.database
+    async with bench.client.start_session() as session, await session.start_transaction():
+        documents = await db["tasks"].find({"_id": {"$in": ids}}, session=session).batch_size(BATCH).to_list(None)
+        await db["ledger"].insert_many([_fact(each) for each in documents], ordered=False, session=session)
+        await db["tasks"].update_many({"_id": {"$in": ids}}, _DONE, session=session)
+        following = [{**each, "_id": f"{each['_id']}+"} for each in documents]
+        await db["tasks"].insert_many(following, ordered=False, session=session)
+        await db["work_orders"].update_one({"_id": "P"}, {"$inc": {"good": len(ids)}}, session=session)
+        marked = {"_id": f"p-{ids[0]}", "inbox": ids, "records": [b"x" * 2000] * len(ids)}
+        await db["outbox"].insert_one(marked, session=session)
+
+
+_DONE = {"$set": {"state": "COMPLETED", "outcome": "GOOD"}, "$unset": {"pool": 1, "lease_expires_at": 1}}
 
 
 async def _progress(bench: Bench, ids: list[str], count: int) -> None:
@@ -100,8 +145,7 @@ async def _progress(bench: Bench, ids: list[str], count: int) -> None:
         await db["inbox"].find({"_id": {"$in": ids}}, session=session).to_list(None)
         documents = await db["tasks"].find({"_id": {"$in": ids}}, session=session).to_list(None)
         await db["ledger"].insert_many([_fact(each) for each in documents], ordered=False, session=session)
-        done = {"$set": {"state": "COMPLETED", "outcome": "GOOD"}, "$unset": {"pool": 1, "lease_expires_at": 1}}
-        await db["tasks"].update_many({"_id": {"$in": ids}}, done, session=session)
+        await db["tasks"].update_many({"_id": {"$in": ids}}, _DONE, session=session)
         following = [{**each, "_id": f"{each['_id']}+", "state": "READY", **_WAITING} for each in documents]
         for each in following:
             del each["pool"], each["lease_expires_at"]
@@ -135,15 +179,15 @@ _PARTS = {"priority": 20.0, "deadline": 0.0, "waiting": 5.0, "aging": 0.0, "cont
 _EXPLANATION = {"rule": "priority", "score": 40.0, "parts": _PARTS, "device_id": "press-1", "alternatives": []}
 
 
-async def _publish(
-    producer: AIOKafkaProducer, topic: str, value: bytes, headers: list[tuple[str, bytes]], count: int
-) -> None:
-    sent = [await producer.send(topic, value, b"key", headers=headers) for _ in range(count)]
+async def _publish(producer: AIOKafkaProducer, due: Due, keys: Sequence[bytes], values: Mapping[str, bytes]) -> None:
+    sent = [
+        await producer.send(topic, value, key, headers=due.headers) for key in keys for topic, value in values.items()
+    ]
     for future in sent:
         await future
 
 
-async def usual(bench: Bench, count: int, assignment: bytes, headers: list[tuple[str, bytes]]) -> float:
+async def usual(bench: Bench, count: int, due: Due) -> float:
     """Completions a second, one message at a time."""
     consumer, producer = bench.consumer("usual"), bench.producer()
     await consumer.start()
@@ -151,7 +195,7 @@ async def usual(bench: Bench, count: int, assignment: bytes, headers: list[tuple
     tasks, orders = bench.database["tasks"], bench.database["work_orders"]
     await tasks.create_index([("project_id", 1), ("state", 1)])
     try:
-        await _first(consumer)
+        await first(consumer)
         began = time.perf_counter()
         for _ in range(count):
             record = await consumer.getone()
@@ -162,7 +206,7 @@ async def usual(bench: Bench, count: int, assignment: bytes, headers: list[tuple
             done = await tasks.count_documents({"project_id": "P", "state": "COMPLETED"})
             await orders.update_one({"_id": "P"}, {"$set": {"good": done}})
             await tasks.bulk_write([InsertOne({**task, "_id": f"{task['_id']}+", "state": "LEASED"})])
-            await producer.send_and_wait(bench.assignments, assignment, b"key", headers=headers)
+            await producer.send_and_wait(bench.assignments, due.assignment, b"key", headers=due.headers)
             await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
         return count / (time.perf_counter() - began)
     finally:
@@ -170,7 +214,7 @@ async def usual(bench: Bench, count: int, assignment: bytes, headers: list[tuple
         await consumer.stop()
 
 
-async def _first(consumer: AIOKafkaConsumer) -> None:
+async def first(consumer: AIOKafkaConsumer) -> None:
     """Join the group and fetch before the clock starts; then go back to the beginning."""
     while not consumer.assignment():
         await consumer.getmany(timeout_ms=100, max_records=1)

@@ -12,12 +12,12 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from pymongo import AsyncMongoClient
 
-from libs.contracts.devices import TaskCompleted
-from libs.messaging.records import Cause, encode
+from libs.messaging.records import Cause, Record, encode
 from tests.benchmarks import designs
 from tests.benchmarks.conftest import Report
-from tests.benchmarks.designs import Bench
+from tests.benchmarks.designs import Bench, Due
 from tests.benchmarks.floor import EXECUTIONS, Floor, execution, written
+from tests.benchmarks.pace import Place, latency
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -99,22 +99,37 @@ async def create(kafka: str, *names: str) -> None:
     await admin.close()
 
 
-async def fill(bench: Bench, template: dict[str, Any], report: TaskCompleted) -> list[tuple[str, bytes]]:
-    """The same tasks and reports for the designs that execution is compared with; the reports on a topic anew."""
+IDS = [f"P/10/BELL/{number}/1" for number in range(EXECUTIONS)]
+
+
+async def anew(bench: Bench, template: dict[str, Any]) -> None:
+    """The same tasks for the designs that execution is compared with, and a topic for their reports."""
     bench.reports += "-again"
     await create(bench.kafka, bench.reports)
-    tasks = [{**template, "_id": f"P/10/BELL/{number}/1"} for number in range(EXECUTIONS)]
-    await designs.prepare(bench, tasks, {"_id": "P", "good": 0})
-    record = encode(report, Cause("main"), "/bench")
+    await designs.prepare(bench, [{**template, "_id": id_} for id_ in IDS], {"_id": "P", "good": 0})
+
+
+async def fill(bench: Bench, template: dict[str, Any], record: Record) -> None:
+    """`anew`, and a report of every task on its topic."""
+    await anew(bench, template)
     producer = bench.producer()
     await producer.start()
-    sent = [
-        await producer.send(bench.reports, record.value, task["_id"].encode(), headers=record.headers) for task in tasks
-    ]
+    sent = [await producer.send(bench.reports, record.value, id_.encode(), headers=record.headers) for id_ in IDS]
     for future in sent:
         await future
     await producer.stop()
-    return record.headers
+
+
+async def compared(bench: Bench, mongodb: str, template: dict[str, Any], record: Record, due: Due, rate: float) -> str:
+    """Latency of the floor at the same pace, and of the least that could be written."""
+    said = []
+    for name, one_transaction in (("floor", False), ("the least possible, in one transaction", True)):
+        await anew(bench, template)
+        sizes = (len(due.event), len(due.assignment))
+        topics = (bench.reports, bench.events, bench.assignments)
+        place = Place(bench.kafka, mongodb, bench.database.name, *topics, sizes, one_transaction)
+        said.append(f"{name}: {told(await latency(place, record.value, IDS, rate))}")
+    return "; ".join(said)
 
 
 def told(milliseconds: Sequence[float]) -> str:
@@ -145,15 +160,15 @@ async def test_completions(
             rate, assigned = await round_of(floor, assigned)
             old.append(rate)
         assert template is not None
-    example = floor.reports(assigned)[0]
-    event = orjson.dumps({"x": "y" * 600})
-    assignment = orjson.dumps(assigned[0])
+    record = encode(floor.reports(assigned)[0], Cause("main"), "/bench")
+    due = Due(orjson.dumps({"x": "y" * 600}), orjson.dumps(assigned[0]), record.headers)
     raw, per_message = [], []
     for _ in range(2):
-        headers = await fill(bench, template, example)
-        raw.append(await designs.floor(bench, EXECUTIONS, event, assignment, headers))
-        await fill(bench, template, example)
-        per_message.append(await designs.usual(bench, 300, assignment, headers))
+        await fill(bench, template, record)
+        raw.append(await designs.floor(bench, EXECUTIONS, due))
+        await fill(bench, template, record)
+        per_message.append(await designs.usual(bench, 300, due))
+    others = await compared(bench, mongodb, template, record, due, ours / 2)
     idle = await designs.least_latency(bench, 300)
     usual, least = statistics.median(per_message), statistics.median(raw)
     later = statistics.median(old)
@@ -165,5 +180,9 @@ async def test_completions(
     report(f"completions: {ours:,.0f}/s ÷ usual design {usual:,.0f}/s = {ours / usual:.1f} (wanted: 30)")
     report(
         f"completion → next assignment at half load ({ours / 2:,.0f}/s): {told(milliseconds)} (wanted: p99 < 50);"
-        f" one at a time: {told(single)}; the same way through Kafka and MongoDB with nothing done on it: {told(idle)}"
+        f" at the same pace, {others}"
+    )
+    report(
+        f"completion → next assignment, one at a time: {told(single)};"
+        f" the same way through Kafka and MongoDB with nothing done on it: {told(idle)}"
     )
