@@ -17,7 +17,7 @@ from libs.messaging.outbox import Outbox, entries_for
 from libs.messaging.publisher import Publisher
 from libs.messaging.records import Incoming, RawRecord
 from libs.messaging.routes import Subscription
-from libs.messaging.store import Store
+from libs.messaging.store import OutboxEntry, Store
 from libs.messaging.work import Work
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
@@ -54,6 +54,8 @@ class Processor:
         self._store = store
         self._publisher = publisher
         self._outbox = Outbox(store, publisher)
+        self._departing: asyncio.Task[None] | None = None
+        """The publishing of what the last batch has committed."""
         self._published: list[str] = []
         """Outbox entries that are still to be deleted."""
         self._tracer = tracer
@@ -64,14 +66,33 @@ class Processor:
     async def handle(self, records: Sequence[RawRecord]) -> None:
         """`apply`, and tidy up, however long that takes."""
         await self.apply(records)
+        await self._departed()
         while self._published:
             try:
                 await self.forget_published()
             except Transient:
                 await self._sleep(SHORTEST_WAIT)
 
+    async def _departed(self) -> None:
+        """Wait until everything that `apply` has committed is published."""
+        if self._departing is not None:
+            await self._departing
+
+    async def _depart(self, entries: Sequence[OutboxEntry]) -> None:
+        while True:
+            try:
+                await self._outbox.publish(entries)
+            except Exception:  # a defect of ours; then standing still keeps the order, and the outbox what it is about
+                log.exception("not_published", topic=self._topic, wait_seconds=LONGEST_WAIT)
+                await self._sleep(LONGEST_WAIT)
+            else:
+                self._published += [entry.id for entry in entries]
+                return
+
     async def forget_published(self) -> None:
-        """Delete the outbox documents of what `apply` has published; what is left of them the relay deletes."""
+        """Delete the outbox documents of what `apply` has committed, once it is published; what is left of them the
+        relay deletes."""
+        await self._departed()
         published, self._published = self._published, []
         try:
             await self._outbox.forget(published)
@@ -82,7 +103,8 @@ class Processor:
     async def apply(self, records: Sequence[RawRecord]) -> None:
         """Every record is applied, a known duplicate, somebody else's, or in the dead letters: nothing is lost.
 
-        Comes back only then, however long a backend is away; the caller commits the offsets after it.
+        Comes back only then, however long a backend is away; the caller commits the offsets after it. What follows
+        from the records is committed as well, and published beside the next batch, before what follows from that.
         """
         decoded = decode(records, self._subscription)
         dead = decoded.unreadable
@@ -182,8 +204,9 @@ class Processor:
             await self.forget_published()
             await self._outbox.drain(self.consumer)
         else:
-            await self._outbox.publish(entries)
-            self._published += [entry.id for entry in entries]
+            await self._departed()
+            if entries:
+                self._departing = asyncio.create_task(self._depart(entries))
         for (topic, type_), count in work.sent.items():
             self._metrics.published(topic, type_, count)
 

@@ -1,5 +1,6 @@
 """The kernel's surroundings in memory: records as Kafka would hand them over, a store with state, a publisher."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -93,16 +94,23 @@ class StateStore(MemoryStore):
 
 
 class Published:
-    """A publisher that remembers; `die` makes it the place where the process is killed."""
+    """A publisher that remembers; `die` makes it the place where the process is killed, and `open` lets it work."""
 
     def __init__(self, events: list[str]) -> None:
         self.events = events
         self.records: list[Record] = []
         self.die = False
+        self.open = asyncio.Event()
+        self.open.set()
+        self.failures: list[Exception] = []
+        """Raised at the next calls, one after the other."""
 
     async def publish(self, records: Sequence[Record]) -> None:
         if self.die:
             raise Killed
+        await self.open.wait()
+        if self.failures:
+            raise self.failures.pop(0)
         self.records += records
         self.events += [f"publish {record.topic}" for record in records]
 
