@@ -25,12 +25,12 @@ from libs.messaging.records import Cause, Record, encode
 from libs.messaging.topics import TopicAdmin
 
 EXECUTIONS = 6000
-DEVICES, SLOTS = 10, EXECUTIONS // 10
+DEVICES = 10
 PRESS = "press"
 PROJECT = "P"
 
 
-def admit(steps_each: int) -> AdmitWorkOrder:
+def admit(steps_each: int, executions: int) -> AdmitWorkOrder:
     step = {"name": "press", "device_type": PRESS, "expected_seconds": 1, "parameters": {"force_kN": 12}}
     steps = [
         {**step, "step": n, "depends_on": [n - 1] if n > 1 else [], "max_attempts": 3, "on_exhausted": "HOLD"}
@@ -45,7 +45,7 @@ def admit(steps_each: int) -> AdmitWorkOrder:
             "priority": "MEDIUM",
             "ordered_at": utc_now(),
             "routings": [{"snapshot_id": "s" * 64, "recipe_code": "BELL", "steps": steps}],
-            "lines": [{"line_id": "10", "target_quantity": EXECUTIONS, "recipes": [recipe]}],
+            "lines": [{"line_id": "10", "target_quantity": executions, "recipes": [recipe]}],
         }
     )
 
@@ -59,8 +59,6 @@ class Floor:
 
     def __init__(self, kafka: str, namespace: str) -> None:
         self.kafka, self.prefix = kafka, f"{namespace}."
-        self.late: list[tuple[float, dict[str, Any]]] = []
-        """The assignments of the paced round."""
 
     async def start(self) -> None:
         self._producer = AIOKafkaProducer(bootstrap_servers=self.kafka, acks="all", linger_ms=2)
@@ -118,9 +116,9 @@ class Floor:
 
 @asynccontextmanager
 async def execution(
-    kafka: str, mongodb: str, redis: str, namespace: str, home: Path, steps: int
+    kafka: str, mongodb: str, redis: str, namespace: str, home: Path, steps: int, executions: int = EXECUTIONS
 ) -> AsyncIterator[Floor]:
-    """The service as its own process, the order released and every execution's first step assigned."""
+    """The service as its own process, the order released, and a slot for every execution's first step."""
     floor = Floor(kafka, namespace)
     admin = TopicAdmin(kafka, floor.prefix, 1)
     await admin.ensure((topics.Topic(topics.device_tasks_topic(PRESS), "device_id", "execution", "events", 4),))
@@ -144,12 +142,15 @@ async def execution(
         await _ready(port, process)
         await floor.start()
         await floor.send(
-            *(DeviceOnline(device_id=f"press-{n}", device_type=PRESS, slots=SLOTS) for n in range(DEVICES))
+            *(
+                DeviceOnline(device_id=f"press-{n}", device_type=PRESS, slots=executions // DEVICES)
+                for n in range(DEVICES)
+            )
         )
         ids = {"activation_id": f"{PROJECT}:1", "project_id": PROJECT}
-        await floor.send(admit(steps))
+        await floor.send(admit(steps, executions))
         await _there(mongodb, namespace, "work_orders", 1)
-        batches = EXECUTIONS // 500
+        batches = -(-executions // 500)
         await floor.send(
             *(
                 TaskBatch(
@@ -163,13 +164,13 @@ async def execution(
                         snapshot_id="s" * 64,
                         first_steps=(1,),
                         first_execution=(n - 1) * 500 + 1,
-                        last_execution=n * 500,
+                        last_execution=min(n * 500, executions),
                     ),
                 )
                 for n in range(1, batches + 1)
             )
         )
-        await _there(mongodb, namespace, "tasks", EXECUTIONS)
+        await _there(mongodb, namespace, "tasks", executions)
         await floor.send(ReleaseWorkOrder(**ids))
         yield floor
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ from libs.messaging.records import Cause, Record, encode
 from tests.benchmarks import designs
 from tests.benchmarks.conftest import Report
 from tests.benchmarks.designs import Bench, Due
-from tests.benchmarks.floor import EXECUTIONS, Floor, execution, written
+from tests.benchmarks.floor import DEVICES, EXECUTIONS, Floor, execution, written
 from tests.benchmarks.pace import Place, latency
 
 pytestmark = pytest.mark.timeout(1500)
 
 ROUNDS = 3
 ALONE = 300
-STEPS = 2 * ROUNDS + 3
+PACED = 6000
+STEPS = 2 * ROUNDS + 2
 DONE = 1_000_000
 
 
@@ -36,23 +38,34 @@ async def round_of(floor: Floor, assigned: Sequence[dict[str, Any]]) -> tuple[fl
     return len(reports) / (heard[-1][0] - began), [each for _, each in heard]
 
 
-async def paced(floor: Floor, assigned: Sequence[dict[str, Any]], rate: float) -> list[float]:
-    """Reports at an even pace; milliseconds from each report to the assignment of the next step."""
+async def paced(floor: Floor, assigned: Sequence[dict[str, Any]], rate: float, count: int) -> list[float]:
+    """Reports at an even pace, of what was assigned longest ago; milliseconds to the assignments of the next steps."""
+    held = deque(assigned)
     sent: dict[str, float] = {}
+    taken: list[float] = []
 
     async def send() -> None:
         began = time.perf_counter()
-        for number, report in enumerate(floor.reports(assigned)):
+        for number in range(count):
             ahead = began + number / rate - time.perf_counter()
             if ahead > 0:
                 await asyncio.sleep(ahead)
-            sent[report.task_id.rsplit("/", 1)[0]] = time.perf_counter()
+            assert held, "every slot waits for its next task: there are too few for this pace"
+            (report,) = floor.reports([held.popleft()])
+            sent[_execution(report.task_id)] = time.perf_counter()
             await floor.post(report)
 
-    sending = asyncio.create_task(send())
-    heard = floor.late = await floor.hear(len(assigned))
-    await sending
-    return sorted((at - sent[each["task_id"].rsplit("/", 1)[0]]) * 1000 for at, each in heard)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(send())
+        while len(taken) < count:
+            for at, each in await floor.hear(1):
+                held.append(each)
+                taken.append((at - sent[_execution(each["task_id"])]) * 1000)
+    return sorted(taken)
+
+
+def _execution(task_id: str) -> str:
+    return task_id.rsplit("/", 1)[0]
 
 
 async def alone(floor: Floor, assigned: Sequence[dict[str, Any]]) -> tuple[list[float], list[dict[str, Any]]]:
@@ -67,6 +80,18 @@ async def alone(floor: Floor, assigned: Sequence[dict[str, Any]]) -> tuple[list[
         taken.append((at - began) * 1000)
         following.append(next_one)
     return sorted(taken), following
+
+
+async def latencies(
+    kafka: str, mongodb: str, redis: str, namespace: str, home: Path, rate: float
+) -> tuple[list[float], list[float]]:
+    """One at a time, and at a pace, on a floor with slots for tasks of a second at that pace, and some to spare."""
+    slots = int(2 * rate / DEVICES) * DEVICES
+    steps = PACED // slots + 3
+    async with execution(kafka, mongodb, redis, namespace, home, steps, slots) as floor:
+        assigned = [each for _, each in await floor.hear(slots)]
+        single, moved = await alone(floor, assigned[:ALONE])
+        return single, await paced(floor, assigned[ALONE:] + moved, rate, PACED)
 
 
 async def grow(database: Any) -> None:
@@ -147,10 +172,6 @@ async def test_completions(
             rate, assigned = await round_of(floor, assigned)
             rates.append(rate)
         ours = statistics.median(rates)
-        single, moved = await alone(floor, assigned[:ALONE])
-        assigned = assigned[ALONE:] + moved
-        milliseconds = await paced(floor, assigned, ours / 2)
-        assigned = [each for _, each in floor.late]
         async with AsyncMongoClient(mongodb) as client:
             database = client[f"{namespace}_factory_execution"]
             template = await database["tasks"].find_one({"state": "LEASED"})
@@ -160,6 +181,7 @@ async def test_completions(
             rate, assigned = await round_of(floor, assigned)
             old.append(rate)
         assert template is not None
+    single, milliseconds = await latencies(kafka, mongodb, redis, f"{namespace}-l", tmp_path, ours / 2)
     record = encode(floor.reports(assigned)[0], Cause("main"), "/bench")
     due = Due(orjson.dumps({"x": "y" * 600}), orjson.dumps(assigned[0]), record.headers)
     raw, per_message = [], []
