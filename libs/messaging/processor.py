@@ -75,7 +75,7 @@ class Processor:
 
     async def _departed(self) -> None:
         """Wait until everything that `apply` has committed is published."""
-        if self._departing is not None:
+        if self._departing is not None and not self._departing.done():
             await self._departing
 
     async def _depart(self, entries: Sequence[OutboxEntry]) -> None:
