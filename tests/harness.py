@@ -67,18 +67,21 @@ class Kernel:
     """The subscriptions of a service without Kafka: batches are given, what would be published is kept."""
 
     def __init__(self, service: Service) -> None:
-        backends = service.backends
-        self.database = backends.database
+        self._service = service
+        self.database = service.backends.database
         self.dead: list[Record] = []
         self._offset = 0
         self._heard = Heard()
         self.clock = utc_now
-        self._processors = {
-            subscription.topic.name: Processor(
-                service.name, subscription, backends.store, self._heard, backends.tracer, backends.metrics
+        self._processors: dict[str, Processor] = {}
+        self._start()
+
+    def _start(self) -> None:
+        name, backends = self._service.name, self._service.backends
+        for subscription in self._service.subscriptions:
+            self._processors[subscription.topic.name] = Processor(
+                name, subscription, backends.store, self._heard, backends.tracer, backends.metrics
             )
-            for subscription in service.subscriptions
-        }
 
     @property
     def publisher(self) -> Heard:
@@ -110,7 +113,11 @@ class Kernel:
     async def give_records(self, topic: str, records: Sequence[Record]) -> list[Said]:
         before = len(self._heard.records)
         raw = [Raw(topic, record.key, record.value, record.headers, offset=self._next()) for record in records]
-        await self._processors[topic].handle(raw)
+        try:
+            await self._processors[topic].handle(raw)
+        except BaseException:
+            self._start()  # whoever goes on after the end of a process goes on with another one
+            raise
         said, dead = [], []
         for record in self._heard.records[before:]:
             if record.topic.endswith(".dlq"):

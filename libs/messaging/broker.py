@@ -132,9 +132,11 @@ class Consumer:
             self._tidying.due()
 
     async def _tidy(self) -> None:
-        """What is published is forgotten, and its offsets are committed; a crash before leaves known duplicates."""
+        """What is published is forgotten, and only then its offsets are committed; a crash before leaves known
+        duplicates, on which what was not published goes out ahead of anything newer."""
         offsets, self._uncommitted = self._uncommitted, {}
-        await asyncio.gather(self._forgotten(), self._commit(offsets))
+        await self._forgotten()
+        await self._commit(offsets)
 
     async def _forgotten(self) -> None:
         try:

@@ -75,7 +75,7 @@ class Processor:
 
     async def _departed(self) -> None:
         """Wait until everything that `apply` has committed is published."""
-        if self._departing is not None and not self._departing.done():
+        if self._departing is not None:
             await self._departing
 
     async def _depart(self, entries: Sequence[OutboxEntry]) -> None:
@@ -103,8 +103,9 @@ class Processor:
     async def apply(self, records: Sequence[RawRecord]) -> None:
         """Every record is applied, a known duplicate, somebody else's, or in the dead letters: nothing is lost.
 
-        Comes back only then, however long a backend is away; the caller commits the offsets after it. What follows
-        from the records is committed as well, and published beside the next batch, before what follows from that.
+        Comes back only then, however long a backend is away. What follows from the records is committed as well, and
+        published beside the next batch, before what follows from that; the caller commits the offsets when it is:
+        after `forget_published`.
         """
         decoded = decode(records, self._subscription)
         dead = decoded.unreadable

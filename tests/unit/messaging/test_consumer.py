@@ -67,9 +67,12 @@ class Processor:
         self.batches: list[list[int]] = []
         self.failures: list[Exception] = []
         self.gate: asyncio.Event | None = None
+        self.published = asyncio.Event()
+        self.published.set()
         self.forgotten = 0
 
     async def forget_published(self) -> None:
+        await self.published.wait()
         self.forgotten += 1
 
     async def apply(self, records: Sequence[RawRecord]) -> None:
@@ -144,6 +147,21 @@ async def test_batches_that_follow_at_once_are_tidied_up_in_one_go(rig: Rig) -> 
 
     assert rig.kafka.committed == [{TopicPartition(ORDERS, 0): 9, TopicPartition(ORDERS, 1): 4}]
     assert rig.processor.forgotten == 1
+
+
+async def test_offsets_are_not_committed_before_what_follows_from_the_batch_is_published(rig: Rig) -> None:
+    """Or else, after a crash, the next batch of the partition would be published ahead of it."""
+    rig.processor.published.clear()
+
+    await rig.subscriber.deliver([at(0, 7)])
+    tidying = asyncio.create_task(rig.consumer.assignment.tidied())
+    await asyncio.wait({tidying}, timeout=0.05)
+    assert not tidying.done()
+    assert rig.kafka.committed == []
+
+    rig.processor.published.set()
+    await tidying
+    assert rig.kafka.committed == [{TopicPartition(ORDERS, 0): 8}]
 
 
 async def test_a_batch_that_nothing_follows_is_tidied_up_too(rig: Rig) -> None:

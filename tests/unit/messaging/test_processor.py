@@ -1,6 +1,5 @@
 """One batch, one transaction: what is applied, in which order, and what is published when."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -337,50 +336,3 @@ async def test_bodies_are_json_of_the_contract(bench: Bench) -> None:
     assert json.loads(record.value or b"").keys() == {"order_id", "revision", "project_id", "at"}
     assert header(record, "ce_type") == "erp.order.accepted.v1"
     assert header(record, "content-type") == "application/json"
-
-
-class TestPublishingBesideTheNextBatch:
-    async def test_the_next_is_committed_meanwhile_but_goes_out_after_it(self, bench: Bench) -> None:
-        processor = bench.processor()
-        bench.published.open.clear()
-
-        await processor.apply([cancelled("a")])
-        following = asyncio.create_task(processor.apply([cancelled("b")]))
-        for _ in range(100):
-            await asyncio.sleep(0)
-
-        assert bench.store.state == ["main/a", "main/b"]
-        assert bench.answers == []
-        assert not following.done(), "it may not go on: only one batch is on its way out"
-
-        bench.published.open.set()
-        await following
-        await processor.forget_published()
-        assert bench.answers == ["a", "b"]
-        assert bench.store.outbox == {}
-
-    async def test_what_is_not_yet_published_is_not_forgotten(self, bench: Bench) -> None:
-        processor = bench.processor()
-        bench.published.open.clear()
-        await processor.apply([cancelled("a")])
-
-        tidying = asyncio.create_task(processor.forget_published())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert len(bench.store.outbox) == 1
-
-        bench.published.open.set()
-        await tidying
-        assert bench.store.outbox == {}
-
-    async def test_a_defect_of_the_publisher_holds_back_what_follows(self, bench: Bench) -> None:
-        processor = bench.processor()
-        bench.published.failures = [ValueError("a defect")]
-
-        await processor.apply([cancelled("a")])
-        await processor.handle([cancelled("b")])
-
-        assert bench.answers == ["a", "b"]
-        assert bench.store.state == ["main/a", "main/b"]
-        assert bench.waits == [LONGEST_WAIT]
-        assert bench.dead == []
