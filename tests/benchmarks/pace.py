@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 
 import uvloop
@@ -40,6 +41,16 @@ class Place:
         return Bench(self.kafka, database, client, self.reports, self.events, self.assignments)
 
 
+async def evenly(rate: float, count: int) -> AsyncIterator[int]:
+    """0, 1, 2, …: so many a second, each when it is due or, behind time, at once."""
+    began = time.perf_counter()
+    for number in range(count):
+        ahead = began + number / rate - time.perf_counter()
+        if ahead > 0:
+            await asyncio.sleep(ahead)
+        yield number
+
+
 async def serve(place: Place) -> None:
     event, assignment = place.sizes
     due = Due(b"e" * event, b"a" * assignment, [("ce_type", b"device.task.assigned.v1")])
@@ -71,11 +82,8 @@ async def latency(place: Place, report: bytes, ids: list[str], rate: float) -> l
     heard: dict[bytes, float] = {}
 
     async def send() -> None:
-        began = time.perf_counter()
-        for number, id_ in enumerate(ids):
-            ahead = began + number / rate - time.perf_counter()
-            if ahead > 0:
-                await asyncio.sleep(ahead)
+        async for number in evenly(rate, len(ids)):
+            id_ = ids[number]
             sent[id_.encode()] = time.perf_counter()
             await producer.send(bench.reports, report, id_.encode())
 

@@ -18,7 +18,7 @@ from tests.benchmarks import designs
 from tests.benchmarks.conftest import Report
 from tests.benchmarks.designs import Bench, Due
 from tests.benchmarks.floor import DEVICES, EXECUTIONS, Floor, execution, written
-from tests.benchmarks.pace import Place, latency
+from tests.benchmarks.pace import Place, evenly, latency
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -45,11 +45,7 @@ async def paced(floor: Floor, assigned: Sequence[dict[str, Any]], rate: float, c
     taken: list[float] = []
 
     async def send() -> None:
-        began = time.perf_counter()
-        for number in range(count):
-            ahead = began + number / rate - time.perf_counter()
-            if ahead > 0:
-                await asyncio.sleep(ahead)
+        async for _ in evenly(rate, count):
             assert held, "every slot waits for its next task: there are too few for this pace"
             (report,) = floor.reports([held.popleft()])
             sent[_execution(report.task_id)] = time.perf_counter()
