@@ -78,7 +78,7 @@ class Processor:
         if self._departing is not None:
             await self._departing
 
-    async def _depart(self, entries: Sequence[OutboxEntry]) -> None:
+    async def _depart(self, entries: Sequence[OutboxEntry], sent: Counter[tuple[str, str]]) -> None:
         while True:
             try:
                 await self._outbox.publish(entries)
@@ -87,6 +87,7 @@ class Processor:
                 await self._sleep(LONGEST_WAIT)
             else:
                 self._published += [entry.id for entry in entries]
+                self._count(sent)
                 return
 
     async def forget_published(self) -> None:
@@ -204,11 +205,14 @@ class Processor:
             # behind goes out first, in its order, and what was just written after it.
             await self.forget_published()
             await self._outbox.drain(self.consumer)
+            self._count(work.sent)
         else:
             await self._departed()
             if entries:
-                self._departing = asyncio.create_task(self._depart(entries))
-        for (topic, type_), count in work.sent.items():
+                self._departing = asyncio.create_task(self._depart(entries, work.sent))
+
+    def _count(self, sent: Counter[tuple[str, str]]) -> None:
+        for (topic, type_), count in sent.items():
             self._metrics.published(topic, type_, count)
 
     async def _bury(self, dead: Sequence[DeadLetter]) -> None:

@@ -17,12 +17,14 @@ async def test_the_next_is_committed_meanwhile_but_goes_out_after_it(bench: Benc
 
     assert bench.store.state == ["main/a", "main/b"]
     assert bench.answers == []
+    assert bench.counted("messaging_client_sent_messages") == 0
     assert not following.done(), "it may not go on: only one batch is on its way out"
 
     bench.published.open.set()
     await following
     await processor.forget_published()
     assert bench.answers == ["a", "b"]
+    assert bench.counted("messaging_client_sent_messages") == 2
     assert bench.store.outbox == {}
 
 
