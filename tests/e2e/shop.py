@@ -3,9 +3,11 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from pymongo import MongoClient
 
 from libs.devkit.backends import Choice
 from libs.devkit.counting import Recount
@@ -15,10 +17,13 @@ from libs.devkit.simulators.erp import ErpSimulator
 from libs.devkit.simulators.files import FLEET_FILE, SAMPLE, load
 from libs.devkit.simulators.fleet import DeviceFleet
 from libs.devkit.simulators.fleet_file import load_fleet
+from libs.devkit.simulators.orders import Order
 from libs.devkit.supervisor import Factory
 
 READY_SECONDS = 90.0
 DONE_SECONDS = 150.0
+COMPLAINTS = 20
+"""Of each service, in the account of a production that does not come to its end."""
 
 
 @dataclass
@@ -33,6 +38,19 @@ class Shop:
     def spans(self) -> list[dict[str, object]]:
         """What the services have traced so far."""
         return [json.loads(line) for line in self.traces.read_text().splitlines()] if self.traces.exists() else []
+
+    def account(self, orders: Iterable[Order]) -> str:
+        """Where the work stands: orders that have not ended, tasks by state, and what the services have complained
+        of last. Blocks while MongoDB is read."""
+        lines = [f"{order.order_id}: {order.history} {order.lines}" for order in orders if not order.settled]
+        with MongoClient[dict[str, object]](self.mongodb) as client:
+            tasks = client[f"{self.address.namespace}_factory_execution"]["tasks"]
+            by_state = {"$group": {"_id": {"type": "$device_type", "state": "$state"}, "tasks": {"$sum": 1}}}
+            lines += sorted(str(row) for row in tasks.aggregate([by_state]))
+        for log in sorted((self.factory.home / "logs").glob("*.log")):
+            complaints = [line for line in log.read_text().splitlines() if '"level":"info"' not in line]
+            lines += [f"{log.stem}: {line}" for line in complaints[-COMPLAINTS:]]
+        return "\n".join(lines)
 
 
 def open_shop(
@@ -104,7 +122,11 @@ async def produce(
         await fleet.online(60)
         erp.send_orders(chosen)
         disturbance = asyncio.create_task(asyncio.to_thread(meanwhile, erp)) if meanwhile else None
-        await erp.settle(DONE_SECONDS)
+        try:
+            await erp.settle(DONE_SECONDS)
+        except TimeoutError:
+            account = await asyncio.to_thread(shop.account, erp.orders.values())
+            raise AssertionError(f"after {DONE_SECONDS:g} s:\n{account}") from None
         if disturbance:
             await disturbance
         ended = list(erp.orders.values())

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, OutOfOrderSequenceNumber
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, OutOfOrderSequenceNumber
+from aiokafka.protocol.admin import ApiVersionRequest
 
 from libs.kernel.errors import Transient
 from libs.messaging import publisher as module
@@ -21,6 +23,7 @@ class Producer:
     refuse: Callable[[str], BaseException | None]
     fail: Callable[[str], BaseException | None]
     away = False
+    client: Any = None
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -168,6 +171,40 @@ async def test_no_broker_is_transient(producer: type[Producer]) -> None:
 
     assert producer.made[0].stopped.is_set()
     with pytest.raises(Transient, match="not connected yet"):
+        await publisher.ping()
+
+
+class Client:
+    """Brokers of which some are away; knows what it was asked."""
+
+    def __init__(self, away: set[int]) -> None:
+        self.away = away
+        self.asked: list[object] = []
+
+    @property
+    def cluster(self) -> SimpleNamespace:
+        return SimpleNamespace(brokers=lambda: [SimpleNamespace(nodeId=1), SimpleNamespace(nodeId=2)])
+
+    async def send(self, node: int, request: object) -> None:
+        self.asked.append(request)
+        if node in self.away:
+            raise NodeNotReadyError(f"node {node}")
+
+
+async def test_ping_is_content_with_one_broker(publisher: KafkaPublisher, producer: type[Producer]) -> None:
+    client = Client(away={1})
+    producer.made[0].client = client
+
+    assert await publisher.ping() == "2 brokers"
+
+    # Once a second, in every service: what it costs must not depend on how many topics there are.
+    assert [type(request) for request in client.asked] == [ApiVersionRequest, ApiVersionRequest]
+
+
+async def test_ping_is_transient_when_none_answers(publisher: KafkaPublisher, producer: type[Producer]) -> None:
+    producer.made[0].client = Client(away={1, 2})
+
+    with pytest.raises(Transient, match=r"Kafka is away: .*node 2"):
         await publisher.ping()
 
 
