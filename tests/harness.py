@@ -63,6 +63,16 @@ class Heard:
         self.records += records
 
 
+@dataclass(frozen=True)
+class AllOfIt:
+    """What a consumer is that has every partition of its topic."""
+
+    topic: str
+
+    def owns(self, key: str) -> bool:
+        return True
+
+
 class Kernel:
     """The subscriptions of a service without Kafka: batches are given, what would be published is kept."""
 
@@ -74,6 +84,7 @@ class Kernel:
         self._heard = Heard()
         self.clock = utc_now
         self._processors: dict[str, Processor] = {}
+        service.backends.consumers = [AllOfIt(each.topic.name) for each in service.subscriptions]
         self._start()
 
     def _start(self) -> None:

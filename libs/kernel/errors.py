@@ -13,6 +13,10 @@ class Transient(FactoryError):
     """A backend is away or busy; the same work can succeed later without any change."""
 
 
+class Busy(Transient):
+    """Another transaction is in the way, for as long as it lasts: milliseconds."""
+
+
 class Conflict(Transient):
     """Somebody else wrote the same documents first; reading again and deciding anew is enough."""
 

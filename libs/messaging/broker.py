@@ -9,6 +9,7 @@ from typing import Any, cast
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
+from aiokafka.partitioner import murmur2
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
@@ -96,13 +97,14 @@ class Consumer:
         self, broker: KafkaBroker, subscription: Subscription, processor: Processor, prefix: str, settings: Settings
     ) -> None:
         self.topic = subscription.topic.name
+        self._name = prefix + self.topic
         self._tidying = Tidying(self._tidy)
         self.assignment = Assignment(self._tidying)
         self._processor = processor
         self._done: dict[TopicPartition, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
         self._subscriber = broker.subscriber(
-            prefix + self.topic,
+            self._name,
             group_id=prefix + processor.consumer,
             batch=True,
             max_records=subscription.batch_size or settings.batch_size,
@@ -122,6 +124,15 @@ class Consumer:
     @property
     def kafka(self) -> AIOKafkaConsumer | None:
         return self._subscriber.consumer
+
+    def owns(self, key: str) -> bool:
+        """Whether what is sent under the key comes here, as far as this process knows."""
+        consumer = self.kafka
+        partitions = consumer.partitions_for_topic(self._name) if consumer and self.assignment.joined else None
+        if consumer is None or not partitions:
+            return False
+        number = murmur2(key.encode()) & 0x7FFFFFFF  # as every producer does
+        return TopicPartition(self._name, sorted(partitions)[number % len(partitions)]) in consumer.assignment()
 
     async def _on_batch(self, records: Any) -> None:
         async with self.assignment.idle:

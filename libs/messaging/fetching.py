@@ -23,6 +23,9 @@ SHORTEST_REST, LONGEST_REST = 0.002, 0.05
 HANDED_OUT_WITHIN = 30.0
 """Seconds that what is fetched of one partition may lie before others are fetched apart from it."""
 
+LEAVE_SECONDS = 4.0
+"""How long a stop waits for the answer to a rebalance that has begun before it, and again until it is let go."""
+
 REFETCH_MS = 1000
 """How long to wait for records that have to be fetched again."""
 
@@ -94,7 +97,21 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
             if (tidied := getattr(self._listener, "tidied", None)) is not None:
                 await tidied()
         finally:
-            await super().stop()
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Leave the group; but a broker that is gathering its members for a rebalance answers none of them until all
+        have come, and a stop waits for that only so long. Without its connection the client waits no longer, and
+        leaves by another; a broker that does not answer that either finds out by the session's end."""
+        leaving = asyncio.create_task(super().stop())
+        if not (await asyncio.wait({leaving}, timeout=LEAVE_SECONDS))[0]:
+            log.warning("left_in_a_rebalance", topics=sorted(self.subscription()), waited_seconds=LEAVE_SECONDS)
+            await self._client.close()
+            await asyncio.wait({leaving}, timeout=LEAVE_SECONDS)
+        if not leaving.done():
+            leaving.cancel()
+            await self._client.close()
+        await asyncio.gather(leaving, return_exceptions=True)
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Any:
         """As soon as there is something; and it waits longer than it is told, since whoever asks sleeps afterwards."""

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from libs.kernel.clock import Clock, utc_now
-from libs.kernel.errors import Conflict, Transient
+from libs.kernel.errors import Busy, Conflict, Transient
 from libs.messaging.dead_letters import DeadLetter
 from libs.messaging.decode import decode
 from libs.messaging.outbox import Outbox, entries_for
@@ -29,6 +29,9 @@ CONFLICTS_ALLOWED = 8
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.02, 5.0
 """Seconds between tries while a backend is away; doubled each time, with jitter."""
+
+LONGEST_BUSY = 0.1
+"""Seconds, at most, until the next try where only another transaction was in the way."""
 
 Batch = Sequence[Incoming[Any]]
 
@@ -154,32 +157,33 @@ class Processor:
 
     async def _persist(self, messages: Batch) -> None:
         """Try until it works or cannot work; a transient failure skips nothing and gives nothing up."""
-        wait, conflicts = SHORTEST_WAIT, 0
+        wait, conflicts, again = SHORTEST_WAIT, 0, False
         while True:
             try:
-                await self._once(messages)
+                await self._once(messages, again)
             except Transient as error:
                 if isinstance(error, Conflict):
                     conflicts += 1
                     if conflicts >= CONFLICTS_ALLOWED:
                         error.attempts = conflicts  # type: ignore[attr-defined]
                         raise
+                again = True
                 self._metrics.transient_retry(self._topic, error)
                 if wait > 1:
                     log.warning("batch_retried", topic=self._topic, error=str(error), wait_seconds=wait)
                 await self._sleep(wait * random.uniform(0.5, 1.0))
-                wait = min(wait * 2, LONGEST_WAIT)
+                wait = min(wait * 2, LONGEST_BUSY if isinstance(error, Busy) else LONGEST_WAIT)
             else:
                 return
 
-    async def _once(self, messages: Batch) -> None:
+    async def _once(self, messages: Batch, again: bool) -> None:
         """As if all of it were new, which it nearly always is; else with a look at what is known."""
         try:
-            await self._commit(messages, all_new=True)
+            await self._commit(messages, again, all_new=True)
         except Conflict:
-            await self._commit(messages, all_new=False)
+            await self._commit(messages, again, all_new=False)
 
-    async def _commit(self, messages: Batch, *, all_new: bool) -> None:
+    async def _commit(self, messages: Batch, again: bool, *, all_new: bool) -> None:
         """One transaction.
 
         Raises:
@@ -188,16 +192,28 @@ class Processor:
         by_key: dict[str, Incoming[Any]] = {}
         for message in messages:
             by_key.setdefault(f"{self.consumer}|{message.site}|{message.envelope.id}", message)
-        async with self._store.transaction() as transaction:
-            seen = set() if all_new else await transaction.seen(by_key.keys())
-            now = self._clock()
-            await transaction.mark(by_key.keys() - seen, now)
-            fresh = {key: message for key, message in by_key.items() if key not in seen}
-            work = Work(transaction, self._source, now)
-            for handler, run in self._subscription.runs(list(fresh.values())):
-                await handler(run, work)
-            entries = entries_for(work.outgoing, self.consumer, work.now)
-            await transaction.put(entries)
+        more_than_needed = False
+        try:
+            async with self._store.transaction() as transaction:
+                seen = set() if all_new else await transaction.seen(by_key.keys())
+                now = self._clock()
+                await transaction.mark(by_key.keys() - seen, now)
+                fresh = {key: message for key, message in by_key.items() if key not in seen}
+                work = Work(transaction, self._source, now, again=again)
+                try:
+                    for handler, run in self._subscription.runs(list(fresh.values())):
+                        await handler(run, work)
+                finally:
+                    more_than_needed = work.more_than_needed
+                entries = entries_for(work.outgoing, self.consumer, work.now)
+                await transaction.put(entries)
+        except Transient:
+            raise
+        except Exception as error:
+            if not more_than_needed:
+                raise
+            log.exception("tried_again_with_less", topic=self._topic, messages=len(messages))
+            raise Transient(f"more was done than these messages need, and failed: {error!r}") from error
         for type_, count in Counter(message.envelope.type for key, message in by_key.items() if key in seen).items():
             self._metrics.duplicates(self._topic, type_, count)
         if seen:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import uvloop
@@ -36,6 +36,14 @@ LONGEST_WAIT = 5.0
 """Seconds between two tries to reach a backend at start."""
 
 
+class Owner(Protocol):
+    """The part of a consumer that says what is its."""
+
+    topic: str
+
+    def owns(self, key: str) -> bool: ...
+
+
 class Backends:
     """The connections of one process; made without any IO, opened by `run`."""
 
@@ -51,6 +59,13 @@ class Backends:
         self.metrics = Metrics(name)
         self.health = Health()
         self.tracer = tracing.configure(name)
+        self.consumers: Sequence[Owner] = ()
+        """Those of this process, once it serves."""
+
+    def owns(self, topic: Topic, key: str) -> bool:
+        """Whether this process is the one to which messages with the key come. Never more than a hint: it may have
+        lost the partition a moment ago."""
+        return any(each.topic == topic.name and each.owns(key) for each in self.consumers)
 
 
 @dataclass
@@ -115,6 +130,7 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
         )
         for subscription in service.subscriptions
     ]
+    backends.consumers = consumers
     _watch(service, consumers)
     document = asyncapi_document(
         service.name, [subscription.topic for subscription in service.subscriptions], service.publishes

@@ -12,9 +12,13 @@ from libs.messaging.store import Transaction
 class Work:
     """What a handler works with. It saves through repositories that take it, and sends; it never commits."""
 
-    def __init__(self, transaction: Transaction, source: str, now: datetime) -> None:
+    def __init__(self, transaction: Transaction, source: str, now: datetime, *, again: bool = False) -> None:
         self.transaction = transaction
         self.now = now
+        self.again = again
+        """An earlier try did not get through: this time nothing but what cannot be left to a message."""
+        self.more_than_needed = False
+        """Something is done that could be left to a message: should it fail, the batch is tried again without."""
         self._source = source
         self._records: list[Record] = []
         self.sent: Counter[tuple[str, str]] = Counter()

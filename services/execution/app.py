@@ -54,18 +54,32 @@ def build(settings: ExecutionSettings | None = None) -> Service:
         settings.leases_at_once,
         backends.publisher.ping,
     )
+    dispatch = DispatchHandlers(
+        tasks,
+        queues,
+        devices,
+        looking,
+        leases,
+        settings.policies,
+        lease,
+        settings.leases_at_once,
+        settings.look_along,
+        lambda device_type: backends.owns(topics.EXECUTION_DISPATCH, device_type),
+    )
     handlers = Handlers(
         CommandHandlers(orders, routings, tasks, generations, devices, settings.policies, settings.window),
         StagingHandlers(orders, routings, tasks, generations, timedelta(seconds=settings.generation_patience_seconds)),
-        ProgressHandlers(orders, routings, tasks, ledger, generations, backoff, settings.policies, settings.window),
-        DispatchHandlers(tasks, queues, devices, looking, leases, settings.policies, lease, settings.leases_at_once),
+        ProgressHandlers(
+            orders, routings, tasks, ledger, generations, backoff, settings.policies, settings.window, dispatch
+        ),
+        dispatch,
         DeviceHandlers(devices, leases),
         RebaseHandlers(orders, routings, tasks),
         PlanningHandlers(devices, plans),
         ArchiveHandlers(archive, settings.policies),
         leases,
         QuestionHandlers(tasks, looking, settings.policies),
-        ByHandHandlers(orders, routings, tasks, ledger, generations, settings.policies, settings.window),
+        ByHandHandlers(orders, routings, tasks, ledger, generations, settings.policies, settings.window, dispatch),
     )
     return Service(
         backends,

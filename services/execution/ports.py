@@ -162,6 +162,15 @@ class Generations(Protocol):
     async def remove(self, work: Work, project_id: str) -> None: ...
 
 
+class TypeState(NamedTuple):
+    """What stands on a device type."""
+
+    held: str | None = None
+    """Why an operator holds it; None when nobody does."""
+    revision: str | None = None
+    """Of its equipment; None when no device of it was ever heard of."""
+
+
 class Devices(Protocol):
     async def load(self, work: Work, site: str, ids: Collection[str]) -> dict[str, Device]: ...
 
@@ -178,8 +187,11 @@ class Devices(Protocol):
     async def of_type(self, work: Work, site: str, device_type: str) -> list[Device]:
         """All devices of the type, in whatever state they are."""
 
-    async def type_state(self, work: Work, site: str, device_type: str) -> tuple[str | None, str | None]:
-        """Why an operator holds the device type, None when nobody does; and the revision of its equipment."""
+    async def type_state(self, work: Work, site: str, device_type: str) -> TypeState: ...
+
+    async def turn(self, work: Work, site: str, device_type: str) -> TypeState:
+        """Take the turn at a device type: to give leases of it away, or to take them back. Of transactions that are
+        under way with it at the same time one commits, and the others decide anew on what it has left."""
 
     async def changed(self, work: Work, site: str, device_types: Collection[str]) -> None:
         """Give the equipment of these types a new revision: what is planned for a device has changed, or a device is

@@ -99,6 +99,14 @@ class ExecutionSettings(Settings):
     )
     leases_at_once: int = Field(500, ge=1, le=5000, description="leases that one transaction grants, at most")
 
+    look_along: int = Field(
+        50,
+        ge=0,
+        le=5000,
+        description="up to so many reports at a time, free slots are filled in the transaction that counts the reports;"
+        " 0 is never",
+    )
+
     @property
     def policies(self) -> Policies:
         """What every site allows."""

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(1500)
 ROUNDS = 3
 ALONE = 300
 PACED = 6000
-STEPS = 2 * ROUNDS + 2
+STEPS = 2 * ROUNDS + 3
 DONE = 1_000_000
 
 
@@ -163,6 +163,8 @@ async def test_completions(
 ) -> None:
     async with execution(kafka, mongodb, redis, namespace, tmp_path, STEPS) as floor:
         assigned = [each for _, each in await floor.hear(EXECUTIONS)]
+        # One round that is not counted: the designs that this is compared with find a broker that is warm already.
+        _, assigned = await round_of(floor, assigned)
         rates = []
         for _ in range(ROUNDS):
             rate, assigned = await round_of(floor, assigned)

@@ -28,7 +28,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from libs.kernel.errors import Conflict, Transient
+from libs.kernel.errors import Busy, Conflict, Transient
 
 __all__ = [
     "ASCENDING",
@@ -130,6 +130,8 @@ def translated(error: PyMongoError) -> Exception:
     """The kernel's word for a driver error; the error itself when it is neither transient nor a conflict."""
     if isinstance(error, DuplicateKeyError) or _codes(error) == {_DUPLICATE_KEY}:
         return Conflict(f"a document with this key was there first: {error}")
+    if _WRITE_CONFLICT in _codes(error):
+        return Busy(f"another transaction is in the way: {error}")
     if isinstance(error, ConnectionFailure | ExecutionTimeout | WriteConcernError):
         return Transient(f"MongoDB is away: {error}")
     labels = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")

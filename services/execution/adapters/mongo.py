@@ -19,7 +19,7 @@ from libs.messaging.work import Work
 from services.execution.domain.device import Device
 from services.execution.domain.routing import Routing
 from services.execution.domain.work_order import WorkOrder, WorkOrderState
-from services.execution.ports import Asked, Generation
+from services.execution.ports import Asked, Generation, TypeState
 
 
 class MongoWorkOrders:
@@ -253,9 +253,18 @@ class MongoDevices:
     async def of_type(self, work: Work, site: str, device_type: str) -> list[Device]:
         return await self._find(work, {"site": site, "device_type": device_type})
 
-    async def type_state(self, work: Work, site: str, device_type: str) -> tuple[str | None, str | None]:
-        state = await self._types.find_one({"_id": f"{site}/{device_type}"}, session=work.transaction.handle)
-        return (state.get("held"), state.get("revision")) if state else (None, None)
+    async def type_state(self, work: Work, site: str, device_type: str) -> TypeState:
+        return _type_state(
+            await self._types.find_one({"_id": f"{site}/{device_type}"}, session=work.transaction.handle)
+        )
+
+    async def turn(self, work: Work, site: str, device_type: str) -> TypeState:
+        # A write, since two transactions that write one document exclude each other. Where there is no document,
+        # there are no devices either, and nothing to give away.
+        taken = self._types.find_one_and_update(
+            {"_id": f"{site}/{device_type}"}, {"$inc": {"turns": 1}}, session=work.transaction.handle
+        )
+        return _type_state(await taken)
 
     async def changed(self, work: Work, site: str, device_types: Collection[str]) -> None:
         # No number to count on from: two transactions of which one fails must not mean two things by one revision.
@@ -274,6 +283,10 @@ class MongoDevices:
     async def _find(self, work: Work, query: Document, limit: int = 0) -> list[Device]:
         found = self._devices.find(query, session=work.transaction.handle).limit(limit)
         return [_device(document) for document in await driver.whole(found)]
+
+
+def _type_state(document: Document | None) -> TypeState:
+    return TypeState(document.get("held"), document.get("revision")) if document else TypeState()
 
 
 _HEARD_OF = (DeviceState.RUNNING, DeviceState.IDLE, DeviceState.DOWN, DeviceState.MAINTENANCE)

@@ -11,7 +11,8 @@ from services.execution.domain.floor import Floor
 from services.execution.domain.routing import Routing
 from services.execution.domain.task import Task, execution_key
 from services.execution.domain.withdrawal import newest_open, steps_of
-from services.execution.handlers.settling import nudge, send_all, settle_orders
+from services.execution.handlers.dispatch import DispatchHandlers
+from services.execution.handlers.settling import send_all, settle_orders
 from services.execution.ports import Generations, Ledger, Routings, Tasks, WorkOrders
 
 EXECUTIONS_AT_ONCE = 50
@@ -27,6 +28,7 @@ class ByHandHandlers:
     generations: Generations
     policies: Policies
     window: int
+    dispatch: DispatchHandlers
 
     async def on_commands(self, run: Sequence[Incoming[Command]], work: Work) -> None:
         floor = await self._load({message.data.task_id for message in run}, work)
@@ -46,7 +48,7 @@ class ByHandHandlers:
         send_all(floor, work)
         moved = await settle_orders(floor, self.generations, self.window, work)
         await self.orders.save(work, [order for order, _ in moved.values()])
-        nudge(floor, work)
+        await self.dispatch.look_along(floor.nudges, len(run), work)
 
     async def _load(self, task_ids: Collection[str], work: Work) -> Floor:
         """The tasks with all others of their executions."""

@@ -1,6 +1,10 @@
-"""Free slots × ready tasks → leases; one writer a device type, since its nudges share a partition."""
+"""Free slots × ready tasks → leases; one writer a device type, since its nudges share a partition.
 
-from collections.abc import Sequence
+That writer looks when it is nudged, and along with reports that it has decided. Whoever looks has the turn at the
+device type: if two ever should at the same time, the database lets one of them through.
+"""
+
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -16,10 +20,12 @@ from services.execution.domain.messages import assigned, revoked
 from services.execution.domain.task import TaskState
 from services.execution.handlers.leases import LeaseHandlers
 from services.execution.handlers.looking import Looking
-from services.execution.ports import Devices, Queues, Tasks
+from services.execution.ports import Devices, Queues, Tasks, TypeState
 
 DELAYS_AT_ONCE = 500
 STALE_AT_ONCE = 2000
+TYPES_ALONG = 4
+"""Device types, at most, that are looked at along with reports."""
 
 Nudge = DispatchRequested | RevokeLeases | ExpireLeases | HoldDeviceType | ReleaseDeviceType
 
@@ -34,21 +40,45 @@ class DispatchHandlers:
     policies: Policies
     lease: timedelta
     leases_at_once: int
+    most_along: int
+    """Reports, or words of operators, decided together, at most, along with which is looked; 0 is never."""
+    is_ours: Callable[[str], bool]
+    """Whether the nudges of a device type come to this process."""
 
     async def on_nudges(self, run: Sequence[Incoming[Nudge]], work: Work) -> None:
         """First what was said of the device types; then any number of nudges for one of them are one look."""
+        turns = {
+            (site, device_type): await self.devices.turn(work, site, device_type)
+            for site, device_type in sorted({(message.site, message.data.device_type) for message in run})
+        }
         for message in run:
             match message.data:
                 case RevokeLeases():
                     await self._revoke(message.data, message.cause, work)
                 case HoldDeviceType() | ReleaseDeviceType():
-                    await self._hold(message.data, message.cause, work)
+                    place = message.site, message.data.device_type
+                    turns[place] = await self._hold(message.data, message.cause, turns[place], work)
                 case ExpireLeases():
                     await self.leases.give_back(message.site, message.data.device_type, work)
                 case DispatchRequested():
                     pass
         for site, device_type in dict.fromkeys((message.site, message.data.device_type) for message in run):
-            await self._dispatch(site, device_type, work)
+            await self._dispatch(site, device_type, turns[site, device_type], work)
+
+    async def look_along(self, nudges: Collection[tuple[str, str]], decided: int, work: Work) -> None:
+        """Fill the slots that what was just decided has freed, and those that its next steps wait for.
+
+        Where they are few, and the device types ours, in this same transaction: that saves a way through Kafka and a
+        transaction. All others are nudged, and looked at beside the next reports.
+        """
+        few = decided <= self.most_along and len(nudges) <= TYPES_ALONG
+        for site, device_type in sorted(nudges):
+            if few and not work.again and self.is_ours(device_type):
+                work.more_than_needed = True  # what is wrong with what waits is no fault of what was decided
+                turn = await self.devices.turn(work, site, device_type)
+                await self._dispatch(site, device_type, turn, work)
+            else:
+                work.send(DispatchRequested(device_type=device_type), Cause(site=site))
 
     async def end_delays(self, work: Work) -> None:
         """Tick: attempts whose pause is over wait for dispatch again."""
@@ -65,14 +95,17 @@ class DispatchHandlers:
         for task in leased:
             work.send(revoked(task, command.reason or "the order was cancelled"), cause)
 
-    async def _hold(self, command: HoldDeviceType | ReleaseDeviceType, cause: Cause, work: Work) -> None:
+    async def _hold(
+        self, command: HoldDeviceType | ReleaseDeviceType, cause: Cause, turn: TypeState, work: Work
+    ) -> TypeState:
         reason = command.reason if isinstance(command, HoldDeviceType) else None
         await self.devices.hold_type(work, cause.site, command.device_type, reason)
         changed = DeviceTypeChanged(device_type=command.device_type, held=reason, by=command.by, at=work.now)
         work.send(changed, cause)
+        return turn._replace(held=reason)
 
-    async def _dispatch(self, site: str, device_type: str, work: Work) -> None:
-        free = await self.looking.free(site, device_type, work)
+    async def _dispatch(self, site: str, device_type: str, turn: TypeState, work: Work) -> None:
+        free = await self.looking.free(site, device_type, work, turn)
         if not free:
             return
         contest = await self._contest(site, device_type, free, work)

@@ -10,7 +10,7 @@ from services.execution.domain.device import Device
 from services.execution.domain.dispatch import FreeDevice, Head, Slots
 from services.execution.domain.urgency import Source
 from services.execution.domain.work_order import WorkOrder
-from services.execution.ports import Devices, HeadRow, Plans, Queues, Routings, WorkOrders
+from services.execution.ports import Devices, HeadRow, Plans, Queues, Routings, TypeState, WorkOrders
 
 MOST_KNOWN = 2000
 """Device types whose equipment is remembered."""
@@ -35,9 +35,10 @@ class Looking:
     _known: dict[tuple[str, str], tuple[str, Equipment]] = field(default_factory=dict)
     """By site and device type: the equipment as of a revision."""
 
-    async def equipment(self, site: str, device_type: str, work: Work) -> Equipment:
-        """Read only when it has changed: the revision says so, in the same transaction."""
-        held, revision = await self.devices.type_state(work, site, device_type)
+    async def equipment(self, site: str, device_type: str, work: Work, state: TypeState | None = None) -> Equipment:
+        """Read only when it has changed: the revision says so, in the same transaction. `state` is what is known of
+        it by now."""
+        held, revision = state or await self.devices.type_state(work, site, device_type)
         revised, known = self._known.get((site, device_type), (None, None))
         if known is not None and revised == revision:
             return known._replace(held=held)
@@ -50,9 +51,9 @@ class Looking:
                 del self._known[next(iter(self._known))]
         return found
 
-    async def free(self, site: str, device_type: str, work: Work) -> list[FreeDevice]:
+    async def free(self, site: str, device_type: str, work: Work, state: TypeState | None = None) -> list[FreeDevice]:
         """Devices of the type that take tasks, with their free slots; full ones are left out. None of a held type."""
-        equipment = await self.equipment(site, device_type, work)
+        equipment = await self.equipment(site, device_type, work, state)
         taking = [device for device in equipment.devices if device.takes_tasks]
         if equipment.held is not None or not taking:
             return []

@@ -1,4 +1,4 @@
-"""Reports are judged, counted and recorded: one transaction for all reports of a batch."""
+"""Reports are judged, counted and recorded, and what they set free is given away: one transaction a batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from services.execution.domain.floor import Floor
 from services.execution.domain.outcomes import Backoff
 from services.execution.domain.progress import Reported, apply, needs_siblings
 from services.execution.domain.routing import Routing
-from services.execution.handlers.settling import nudge, send_all, settle_orders
+from services.execution.handlers.dispatch import DispatchHandlers
+from services.execution.handlers.settling import send_all, settle_orders
 from services.execution.ports import Generations, Ledger, Routings, Tasks, WorkOrders
 
 
@@ -25,6 +26,7 @@ class ProgressHandlers:
     backoff: Backoff
     policies: Policies
     window: int
+    dispatch: DispatchHandlers
 
     async def on_reports(self, run: Sequence[Incoming[Report]], work: Work) -> None:
         floor = await self._load(run, work)
@@ -34,7 +36,7 @@ class ProgressHandlers:
         await self.tasks.create(work, [floor.tasks[id_] for id_ in floor.created])
         send_all(floor, work)
         await self.orders.add(work, await settle_orders(floor, self.generations, self.window, work))
-        nudge(floor, work)
+        await self.dispatch.look_along(floor.nudges, len(run), work)
 
     async def _load(self, run: Sequence[Incoming[Report]], work: Work) -> Floor:
         tasks = await self.tasks.load(work, {message.data.task_id for message in run})

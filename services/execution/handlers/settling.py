@@ -3,9 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from libs.contracts.execution import DispatchRequested
 from libs.contracts.task_generation import GenerateTasks
-from libs.messaging.records import Cause
 from libs.messaging.work import Work
 from services.execution.domain.floor import Floor
 from services.execution.domain.settlement import settle
@@ -36,9 +34,3 @@ async def settle_orders(floor: Floor, generations: Generations, window: int, wor
 def send_all(floor: Floor, work: Work) -> None:
     for message, cause in floor.out:
         work.send(message, cause)
-
-
-def nudge(floor: Floor, work: Work) -> None:
-    """Those who hand out tasks look again."""
-    for site, device_type in sorted(floor.nudges):
-        work.send(DispatchRequested(device_type=device_type), Cause(site=site))

@@ -13,7 +13,8 @@ from tests.harness import Kernel, handling
 
 @pytest.fixture
 def service(mongodb: str, namespace: str) -> Service:
-    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace))
+    # Each flow by itself: these tests say when it is looked.
+    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, look_along=0))
 
 
 @pytest.fixture

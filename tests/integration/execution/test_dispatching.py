@@ -28,7 +28,7 @@ OPERATOR = ControlRequest(by="operator", command="c")
 
 @pytest.fixture
 def service(mongodb: str, namespace: str) -> Service:
-    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, leases_at_once=3))
+    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, leases_at_once=3, look_along=0))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pymongo.errors import OperationFailure
 
 from libs.contracts import erp, topics
 from libs.devkit.backends.embedded import Mongod
-from libs.kernel.errors import Conflict, Transient
+from libs.kernel.errors import Busy, Conflict, Transient
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
 from libs.messaging.processor import Processor
@@ -278,7 +278,7 @@ class TestAway:
     ("error", "expected"),
     [
         (driver.DuplicateKeyError("there", 11000), Conflict),
-        (OperationFailure("written meanwhile", 112), Transient),
+        (OperationFailure("written meanwhile", 112), Busy),
         (OperationFailure("no such command", 59), OperationFailure),
         (OperationFailure("document too large", 10334), OperationFailure),
     ],

@@ -134,6 +134,8 @@ class Bench:
         self.incoming: list[Incoming[Any]] = []
         self.before: Callable[[Sequence[Incoming[Any]]], None] = lambda run: None
         """What goes wrong in a handler."""
+        self.more: Callable[[Work], None] = lambda work: None
+        """What a handler does that could be left to a message."""
 
     def handler(self, name: str) -> Handler:
         """Notes each message, and answers it with a message of its own."""
@@ -146,6 +148,7 @@ class Bench:
                 work.transaction.effects.append(f"{message.site}/{message.envelope.id}")
                 work.send(answer(message), message.cause)
             self.before(run)
+            self.more(work)
 
         return handle
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
+from aiokafka.partitioner import DefaultPartitioner
 
 from libs.contracts import topics
 from libs.kernel.errors import Transient
@@ -40,6 +41,9 @@ class Kafka:
 
     def assignment(self) -> set[TopicPartition]:
         return {TopicPartition(ORDERS, 0), TopicPartition(ORDERS, 1)}
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return {ORDERS: {0, 1, 2, 3}}.get(topic)
 
     def highwater(self, partition: TopicPartition) -> int | None:
         return {0: 12, 1: None}[partition.partition]
@@ -113,6 +117,30 @@ def rig() -> Rig:
 
 def at(partition: int, offset: int) -> Raw:
     return replace(cancelled("a"), topic=ORDERS, partition=partition, offset=offset)
+
+
+class TestOwns:
+    """Its partitions, of four, are 0 and 1."""
+
+    KEYS = [f"press-{number}" for number in range(200)]
+
+    async def test_the_keys_that_producers_send_to_its_partitions(self, rig: Rig) -> None:
+        await rig.consumer.assignment.on_partitions_assigned(rig.kafka.assignment())
+        choose = DefaultPartitioner()
+        own = {key for key in self.KEYS if choose(key.encode(), [0, 1, 2, 3], [0, 1, 2, 3]) in (0, 1)}
+        assert 0 < len(own) < len(self.KEYS)
+        assert {key for key in self.KEYS if rig.consumer.owns(key)} == own
+
+    async def test_nothing_before_it_has_joined_and_while_partitions_move(self, rig: Rig) -> None:
+        assert not any(map(rig.consumer.owns, self.KEYS))
+        await rig.consumer.assignment.on_partitions_assigned(rig.kafka.assignment())
+        await rig.consumer.assignment.on_partitions_revoked(rig.kafka.assignment())
+        assert not any(map(rig.consumer.owns, self.KEYS))
+
+    async def test_nothing_when_it_is_stopped(self, rig: Rig) -> None:
+        await rig.consumer.assignment.on_partitions_assigned(rig.kafka.assignment())
+        rig.subscriber.consumer = None
+        assert not any(map(rig.consumer.owns, self.KEYS))
 
 
 async def test_the_next_offset_of_every_partition_is_committed_after_the_batch(rig: Rig) -> None:

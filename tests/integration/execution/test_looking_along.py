@@ -1,0 +1,190 @@
+"""Reports give away what they have set free, in the transaction that counts them: never twice, never beyond a slot."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from libs.contracts.devices import TaskAssigned, TaskCompleted, TaskRevoked
+from libs.contracts.execution import RevokeLeases
+from libs.messaging.service import Service
+from services.execution.adapters.mongo import MongoDevices
+from services.execution.adapters.mongo_queues import MongoQueues
+from services.execution.app import build
+from services.execution.handlers.dispatch import TYPES_ALONG
+from services.execution.settings import ExecutionSettings
+from tests.harness import Kernel, Said, eventually, handling
+from tests.integration.execution.talk import AT, given, look, nudged, online, release
+from tests.integration.execution.work_orders import Order
+
+FORK: tuple[dict[str, Any], ...] = ({}, {"depends_on": [1]}, {"depends_on": [1]})
+"""A step, and two that wait for it."""
+
+
+@pytest.fixture
+def service(mongodb: str, namespace: str) -> Service:
+    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, look_along=3))
+
+
+@pytest.fixture
+async def floor(service: Service) -> AsyncIterator[Kernel]:
+    async with handling(service) as kernel:
+        await online(kernel, "saw-1", slots=2)
+        yield kernel
+
+
+def done(said: list[Said]) -> list[TaskCompleted]:
+    """Reports that all of what was assigned is done."""
+    tasks = [each.message for each in said if isinstance(each.message, TaskAssigned)]
+    return [
+        TaskCompleted(
+            task_id=task.task_id, fence=task.fence, device_id=task.device_id, project_id=task.project_id, at=AT
+        )
+        for task in tasks
+    ]
+
+
+async def live(floor: Kernel) -> set[str]:
+    return {task["_id"] async for task in floor.database["tasks"].find({"pool": {"$exists": True}})}
+
+
+class Gate:
+    """Holds one call of a repository back until it is opened, and counts all of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, cls: type[Any], name: str) -> None:
+        self.reached, self.open = asyncio.Event(), asyncio.Event()
+        self.calls = 0
+        original = vars(cls)[name]
+
+        async def gated(*given: Any) -> Any:
+            self.calls += 1
+            if not self.reached.is_set():
+                self.reached.set()
+                await self.open.wait()
+            return await original(*given)
+
+        monkeypatch.setattr(cls, name, gated)
+
+    async def called(self, times: int) -> None:
+        async def so_often() -> bool:
+            return self.calls >= times
+
+        await eventually(so_often)
+
+
+async def test_the_next_step_and_the_free_slot_are_given_away_with_the_report(floor: Kernel) -> None:
+    await release(floor, "P", {}, {}, quantity=3)
+    first = done(await look(floor))
+    assert [report.task_id for report in first] == ["P/10/R/1/1", "P/10/R/2/1"]
+    said = await floor.give(first[0])
+    assert given(said) == [("P/10/R/1/2", "saw-1")], "begun is finished before new begins"
+    assert nudged(said) == []
+    assert given(await look(floor)) == [], "nothing was left to do"
+
+
+class TestLeftToANudge:
+    async def test_where_many_reports_are_decided_together(self, floor: Kernel) -> None:
+        await online(floor, "saw-2", slots=2)
+        await release(floor, "P", {}, {}, quantity=4)
+        said = await floor.give(*done(await look(floor)))
+        assert (given(said), nudged(said)) == ([], ["saw"])
+
+    async def test_where_another_process_has_the_device_type(self, service: Service, floor: Kernel) -> None:
+        await release(floor, "P", {}, {})
+        first = done(await look(floor))
+        service.backends.consumers = ()
+        said = await floor.give(*first)
+        assert (given(said), nudged(said)) == ([], ["saw"])
+
+    async def test_where_many_device_types_are_concerned(self, floor: Kernel) -> None:
+        types = [f"type-{number}" for number in range(TYPES_ALONG)]
+        await release(floor, "P", {}, *({"device_type": name, "depends_on": [1]} for name in types))
+        said = await floor.give(*done(await look(floor)))
+        assert (given(said), nudged(said)) == ([], ["saw", *types])
+
+    async def test_where_the_look_fails_which_is_no_fault_of_the_reports(
+        self, floor: Kernel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await release(floor, "P", {}, {})
+        first = done(await look(floor))
+
+        async def broken(*_: Any, **__: Any) -> Any:
+            raise KeyError("a routing that nobody knows")
+
+        monkeypatch.setattr(MongoQueues, "waiting", broken)
+        said = await floor.give(*first)
+        assert floor.dead == []
+        assert (given(said), nudged(said)) == ([], ["saw"])
+        assert await floor.database["ledger"].count_documents({}) == 1
+
+
+class TestTwoAtOnce:
+    """The database lets one of them through, whoever they are: also one that has just lost the device type."""
+
+    @pytest.fixture
+    async def report(self, floor: Kernel) -> TaskCompleted:
+        """Of a step for which two others wait: with the slot that is free, enough for both. Q waits for a slot too."""
+        await release(floor, "P", *FORK)
+        (report,) = done(await look(floor))
+        await release(floor, "Q")
+        return report
+
+    async def both(self, *coroutines: Any, between: Callable[[], Any], gate: Gate) -> list[list[Said]]:
+        """The first comes to the gate, then the second begins; then `between`, and the gate opens."""
+        first, second = coroutines
+        running = [asyncio.create_task(first)]
+        await gate.reached.wait()
+        running.append(asyncio.create_task(second))
+        try:
+            await between()
+        finally:
+            gate.open.set()
+            said = await asyncio.gather(*running)
+        return list(said)
+
+    async def test_a_nudge_waits_for_reports_that_have_the_turn(
+        self, floor: Kernel, report: TaskCompleted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate, turns = Gate(monkeypatch, MongoQueues, "lease"), Gate(monkeypatch, MongoDevices, "turn")
+        turns.open.set()
+        await self.both(floor.give(report), look(floor), between=lambda: turns.called(3), gate=gate)
+        assert await live(floor) == {"P/10/R/1/2", "P/10/R/1/3"}, "two slots, two tasks: the most urgent"
+
+    async def test_reports_that_come_second_leave_it_to_a_nudge(
+        self, floor: Kernel, report: TaskCompleted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = Gate(monkeypatch, MongoDevices, "turn")
+        looked = asyncio.Event()
+
+        async def look_meanwhile() -> list[Said]:
+            said = await look(floor)
+            looked.set()
+            return said
+
+        said, _ = await self.both(floor.give(report), look_meanwhile(), between=looked.wait, gate=gate)
+        assert await live(floor) == {"Q/10/R/1/1"}
+        assert "saw" in nudged(said), "what the report has set free is not forgotten"
+        assert await floor.database["ledger"].count_documents({}) == 1
+        assert len(given(await look(floor))) == 1
+        assert len(await live(floor)) == 2
+
+    async def test_what_reports_give_away_of_an_order_that_is_cancelled_meanwhile_is_revoked(
+        self, floor: Kernel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await release(floor, "P")
+        (report,) = done(await look(floor))
+        await release(floor, "Q")
+        gate, turns = Gate(monkeypatch, MongoQueues, "lease"), Gate(monkeypatch, MongoDevices, "turn")
+        turns.open.set()
+
+        async def cancel() -> list[Said]:
+            await Order(floor, "Q", 1).cancel()
+            return await floor.give(RevokeLeases(device_type="saw", project_id="Q", reason="not needed"))
+
+        said = await self.both(floor.give(report), cancel(), between=lambda: turns.called(3), gate=gate)
+        revoked = {each.message.task_id for each in said[1] if isinstance(each.message, TaskRevoked)}
+        assert revoked == {"Q/10/R/1/1"}, "those who take back come after those who gave"
+        task = await floor.database["tasks"].find_one({"_id": "Q/10/R/1/1"})
+        assert task is not None
+        assert task["state"] == "CANCELLED"
