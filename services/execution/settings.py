@@ -100,7 +100,7 @@ class ExecutionSettings(Settings):
     leases_at_once: int = Field(500, ge=1, le=5000, description="leases that one transaction grants, at most")
 
     look_along: int = Field(
-        100,
+        150,
         ge=0,
         le=5000,
         description="up to so many reports at a time, free slots are filled in the transaction that counts the reports;"

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.timeout(1500)
 ROUNDS = 3
 ALONE = 300
 PACED = 6000
+WARM_UP_SECONDS = 75
 STEPS = 2 * ROUNDS + 3
+"""For a round that warms up, those that are measured, those when much is done, and one that is left over."""
 DONE = 1_000_000
 
 
@@ -158,26 +160,38 @@ def told(milliseconds: Sequence[float]) -> str:
     return f"median {statistics.median(milliseconds):.0f} ms, p99 {p99:.0f} ms"
 
 
+async def warm_up(kafka: str, mongodb: str, redis: str, namespace: str, home: Path) -> None:
+    """Let the broker do for a while what it will be measured at: for its first minutes a fresh JVM spends up to half a
+    core on compiling, which would be to the cost of what is measured first."""
+    slots, rate = 600, 300
+    count = rate * WARM_UP_SECONDS
+    async with execution(kafka, mongodb, redis, namespace, home, count // slots + 3, slots) as floor:
+        await paced(floor, [each for _, each in await floor.hear(slots)], rate, count)
+
+
+async def warm(floor: Floor) -> tuple[float, list[dict[str, Any]]]:
+    """Completions a second, and what is assigned then; after a round that is not counted, as whatever this is
+    compared with finds a broker that is warm already."""
+    _, assigned = await round_of(floor, [each for _, each in await floor.hear(EXECUTIONS)])
+    return await rounds(floor, assigned)
+
+
+async def rounds(floor: Floor, assigned: list[dict[str, Any]]) -> tuple[float, list[dict[str, Any]]]:
+    rates = []
+    for _ in range(ROUNDS):
+        rate, assigned = await round_of(floor, assigned)
+        rates.append(rate)
+    return statistics.median(rates), assigned
+
+
 async def test_completions(
     kafka: str, mongodb: str, redis: str, namespace: str, bench: Bench, tmp_path: Path, report: Report
 ) -> None:
+    await warm_up(kafka, mongodb, redis, f"{namespace}-w", tmp_path)
     async with execution(kafka, mongodb, redis, namespace, tmp_path, STEPS) as floor:
-        assigned = [each for _, each in await floor.hear(EXECUTIONS)]
-        # One round that is not counted: the designs that this is compared with find a broker that is warm already.
-        _, assigned = await round_of(floor, assigned)
-        rates = []
-        for _ in range(ROUNDS):
-            rate, assigned = await round_of(floor, assigned)
-            rates.append(rate)
-        ours = statistics.median(rates)
+        ours, assigned = await warm(floor)
         async with AsyncMongoClient(mongodb) as client:
-            database = client[f"{namespace}_factory_execution"]
-            template = await database["tasks"].find_one({"state": "LEASED"})
-            await grow(database)
-        old = []
-        for _ in range(ROUNDS):
-            rate, assigned = await round_of(floor, assigned)
-            old.append(rate)
+            template = await client[f"{namespace}_factory_execution"]["tasks"].find_one({"state": "LEASED"})
         assert template is not None
     single, milliseconds = await latencies(kafka, mongodb, redis, f"{namespace}-l", tmp_path, ours / 2)
     record = encode(floor.reports(assigned)[0], Cause("main"), "/bench")
@@ -191,11 +205,6 @@ async def test_completions(
     others = await compared(bench, mongodb, template, record, due, ours / 2)
     idle = await designs.least_latency(bench, 300)
     usual, least = statistics.median(per_message), statistics.median(raw)
-    later = statistics.median(old)
-    report(
-        f"cost of a completion with {DONE:,} tasks done {1e6 / later:,.0f} µs ÷ at the beginning"
-        f" {1e6 / ours:,.0f} µs = {ours / later:.2f} (wanted: ≤ 1.2)"
-    )
     report(f"completions: {ours:,.0f}/s ÷ floor {least:,.0f}/s = {ours / least:.2f} (wanted: 0.5)")
     report(f"completions: {ours:,.0f}/s ÷ usual design {usual:,.0f}/s = {ours / usual:.1f} (wanted: 30)")
     report(
@@ -205,4 +214,18 @@ async def test_completions(
     report(
         f"completion → next assignment, one at a time: {told(single)};"
         f" the same way through Kafka and MongoDB with nothing done on it: {told(idle)}"
+    )
+
+
+async def test_completions_when_much_is_done(
+    kafka: str, mongodb: str, redis: str, namespace: str, tmp_path: Path, report: Report
+) -> None:
+    async with execution(kafka, mongodb, redis, namespace, tmp_path, STEPS) as floor:
+        before, assigned = await warm(floor)
+        async with AsyncMongoClient(mongodb) as client:
+            await grow(client[f"{namespace}_factory_execution"])
+        after, _ = await rounds(floor, assigned)
+    report(
+        f"cost of a completion with {DONE:,} tasks done {1e6 / after:,.0f} µs ÷ at the beginning"
+        f" {1e6 / before:,.0f} µs = {before / after:.2f} (wanted: ≤ 1.2)"
     )

@@ -277,7 +277,7 @@ class Shopfloor(RuleBasedStateMachine):
                 assert cancelled or due <= set(own), "no task is missing"
 
 
-@pytest.fixture(params=[0, 100], ids=["looks apart", "looks along with reports"])
+@pytest.fixture(params=[0, 150], ids=["looks apart", "looks along with reports"])
 def shopfloor(mongodb: str, namespace: str, request: pytest.FixtureRequest) -> Any:
     how = {"retry_seconds": 0.0, "grace_seconds": 0, "look_along": request.param}
     service = build(ExecutionSettings(mongodb=mongodb, namespace=namespace, **how))
