@@ -192,7 +192,7 @@ class Processor:
         by_key: dict[str, Incoming[Any]] = {}
         for message in messages:
             by_key.setdefault(f"{self.consumer}|{message.site}|{message.envelope.id}", message)
-        more_than_needed = False
+        work: Work | None = None
         try:
             async with self._store.transaction() as transaction:
                 seen = set() if all_new else await transaction.seen(by_key.keys())
@@ -200,17 +200,14 @@ class Processor:
                 await transaction.mark(by_key.keys() - seen, now)
                 fresh = {key: message for key, message in by_key.items() if key not in seen}
                 work = Work(transaction, self._source, now, again=again)
-                try:
-                    for handler, run in self._subscription.runs(list(fresh.values())):
-                        await handler(run, work)
-                finally:
-                    more_than_needed = work.more_than_needed
+                for handler, run in self._subscription.runs(list(fresh.values())):
+                    await handler(run, work)
                 entries = entries_for(work.outgoing, self.consumer, work.now)
                 await transaction.put(entries)
         except Transient:
             raise
         except Exception as error:
-            if not more_than_needed:
+            if work is None or not work.more_than_needed:
                 raise
             log.exception("tried_again_with_less", topic=self._topic, messages=len(messages))
             raise Transient(f"more was done than these messages need, and failed: {error!r}") from error
