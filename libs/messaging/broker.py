@@ -9,7 +9,7 @@ from typing import Any, cast
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
-from aiokafka.partitioner import murmur2
+from aiokafka.partitioner import DefaultPartitioner
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
@@ -38,6 +38,10 @@ DEFECT_WAIT = 5.0
 
 TIDY_SECONDS = 0.1
 """How long done batches wait to be tidied up, so that several small ones are in one go."""
+
+
+_choose = DefaultPartitioner()
+"""Partitions of keys, as every producer of ours chooses them."""
 
 
 class Tidying:
@@ -131,8 +135,8 @@ class Consumer:
         partitions = consumer.partitions_for_topic(self._name) if consumer and self.assignment.joined else None
         if consumer is None or not partitions:
             return False
-        number = murmur2(key.encode()) & 0x7FFFFFFF  # as every producer does
-        return TopicPartition(self._name, sorted(partitions)[number % len(partitions)]) in consumer.assignment()
+        number = _choose(key.encode(), sorted(partitions), [])
+        return TopicPartition(self._name, number) in consumer.assignment()
 
     async def _on_batch(self, records: Any) -> None:
         async with self.assignment.idle:

@@ -130,6 +130,8 @@ class TestOwns:
         own = {key for key in self.KEYS if choose(key.encode(), [0, 1, 2, 3], [0, 1, 2, 3]) in (0, 1)}
         assert 0 < len(own) < len(self.KEYS)
         assert {key for key in self.KEYS if rig.consumer.owns(key)} == own
+        # By the hashes in the tests of Kafka's own client: of partitions 0 and 2.
+        assert [rig.consumer.owns(key) for key in ("21", "foobar")] == [True, False]
 
     async def test_nothing_before_it_has_joined_and_while_partitions_move(self, rig: Rig) -> None:
         assert not any(map(rig.consumer.owns, self.KEYS))
