@@ -12,9 +12,14 @@ from tests.harness import Kernel, handling
 
 
 @pytest.fixture
-def service(mongodb: str, namespace: str) -> Service:
-    # Each flow by itself: these tests say when it is looked.
-    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, look_along=0))
+def look_along() -> int:
+    """Each flow by itself: most tests say when it is looked."""
+    return 0
+
+
+@pytest.fixture
+def service(mongodb: str, namespace: str, look_along: int) -> Service:
+    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, look_along=look_along))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Reports give away what they have set free, in the transaction that counts them: never twice, never beyond a slot."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,10 +11,8 @@ from libs.contracts.execution import RevokeLeases
 from libs.messaging.service import Service
 from services.execution.adapters.mongo import MongoDevices
 from services.execution.adapters.mongo_queues import MongoQueues
-from services.execution.app import build
 from services.execution.handlers.dispatch import TYPES_ALONG
-from services.execution.settings import ExecutionSettings
-from tests.harness import Kernel, Said, eventually, handling
+from tests.harness import Kernel, Said, eventually
 from tests.integration.execution.talk import AT, given, look, nudged, online, release
 from tests.integration.execution.work_orders import Order
 
@@ -23,15 +21,9 @@ FORK: tuple[dict[str, Any], ...] = ({}, {"depends_on": [1]}, {"depends_on": [1]}
 
 
 @pytest.fixture
-def service(mongodb: str, namespace: str) -> Service:
-    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, look_along=3))
-
-
-@pytest.fixture
-async def floor(service: Service) -> AsyncIterator[Kernel]:
-    async with handling(service) as kernel:
-        await online(kernel, "saw-1", slots=2)
-        yield kernel
+def look_along() -> int:
+    """Fewer than the slots of the two saws and a third one."""
+    return 3
 
 
 def done(said: list[Said]) -> list[TaskCompleted]:
@@ -85,7 +77,7 @@ async def test_the_next_step_and_the_free_slot_are_given_away_with_the_report(fl
 
 class TestLeftToANudge:
     async def test_where_many_reports_are_decided_together(self, floor: Kernel) -> None:
-        await online(floor, "saw-2", slots=2)
+        await online(floor, "saw-3", slots=2)
         await release(floor, "P", {}, {}, quantity=4)
         said = await floor.give(*done(await look(floor)))
         assert (given(said), nudged(said)) == ([], ["saw"])
