@@ -108,9 +108,13 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
             log.warning("left_in_a_rebalance", topics=sorted(self.subscription()), waited_seconds=LEAVE_SECONDS)
             await self._client.close()
             await asyncio.wait({leaving}, timeout=LEAVE_SECONDS)
-        if not leaving.done():
-            leaving.cancel()
-            await self._client.close()
+        if leaving.done():
+            await leaving
+            return
+        leaving.cancel()
+        if self._fetcher is not None:
+            await self._fetcher.close()
+        await self._client.close()
         await asyncio.gather(leaving, return_exceptions=True)
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Any:
