@@ -47,6 +47,21 @@ class Envelope:
     traceparent: str | None = None
     time: datetime = field(default_factory=utc_now)
 
+    def traced(self, traceparent: str) -> "Envelope":
+        """The same in another span; `dataclasses.replace` takes three times as long."""
+        return Envelope(
+            self.id,
+            self.type,
+            self.source,
+            self.subject,
+            self.site,
+            self.correlation_id,
+            self.causation_id,
+            self.sequence,
+            traceparent,
+            self.time,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:

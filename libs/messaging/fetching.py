@@ -30,6 +30,26 @@ REFETCH_MS = 1000
 """How long to wait for records that have to be fetched again."""
 
 
+def fetch_when_wanted(consumer: AIOKafkaConsumer, wanted: asyncio.Event) -> None:
+    """For a started consumer: fetches only while somebody waits for records.
+
+    The client fetches ahead, once, as soon as it has handed out what it had. What comes while that is worked on, mostly
+    after that fetch, would not be in the next batch but in the one after it.
+    """
+    fetcher = consumer._fetcher
+    fetch = fetcher._proc_fetch_request
+
+    async def fetch_in_time(*request: Any) -> bool:
+        try:
+            await wanted.wait()
+        except asyncio.CancelledError:  # as the client's own fetches end when it is closed
+            return False
+        found: bool = await fetch(*request)
+        return found
+
+    fetcher._proc_fetch_request = fetch_in_time
+
+
 def rest_when_idle(consumer: AIOKafkaConsumer) -> None:
     """For a started consumer: what was fetched in vain is not fetched again at once.
 
@@ -77,6 +97,10 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
 
     _listener: Any = None
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._wanted = asyncio.Event()
+
     def subscribe(self, topics: Any = (), pattern: str | None = None, listener: Any = None) -> None:
         self._listener = listener
         super().subscribe(topics=topics, pattern=pattern, listener=listener)
@@ -90,6 +114,7 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         await super().start()
         self._fetcher._prefetch_backoff = HANDED_OUT_WITHIN
         rest_when_idle(self)
+        fetch_when_wanted(self, self._wanted)
 
     async def stop(self) -> None:
         """With the offsets of the last batch committed, as before a rebalance."""
@@ -120,8 +145,11 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Any:
         """As soon as there is something; and it waits longer than it is told, since whoever asks sleeps afterwards."""
         wait = max(timeout_ms, WAIT_MS)
+        self._wanted.set()
         try:
-            return await super().getmany(*partitions, timeout_ms=wait, max_records=max_records)
+            if found := await super().getmany(*partitions, timeout_ms=wait, max_records=max_records):
+                self._wanted.clear()
+            return found
         except KafkaError as error:
             log.error("fetch_failed", error=repr(error))
             raise

@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import structlog
@@ -49,6 +50,7 @@ class Processor:
         metrics: Metrics,
         clock: Clock = utc_now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        turns: AbstractAsyncContextManager[Any] | None = None,
     ) -> None:
         self.consumer = f"{service}:{subscription.topic.name}"
         self._source = f"/{service}"
@@ -65,6 +67,8 @@ class Processor:
         self._metrics = metrics
         self._clock = clock
         self._sleep = sleep
+        self._turns = turns or nullcontext()
+        """Taken for every transaction."""
 
     async def handle(self, records: Sequence[RawRecord]) -> None:
         """`apply`, and tidy up, however long that takes."""
@@ -160,7 +164,8 @@ class Processor:
         wait, conflicts, again = SHORTEST_WAIT, 0, False
         while True:
             try:
-                await self._once(messages, again)
+                async with self._turns:
+                    await self._once(messages, again)
             except Transient as error:
                 if isinstance(error, Conflict):
                     conflicts += 1

@@ -1,11 +1,13 @@
 """What goes through the kernel: records as Kafka has them, messages as handlers see them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from libs.contracts.base import Message, Problem, dump
 from libs.contracts.envelope import Cause as Cause
 from libs.contracts.envelope import Envelope, Headers, write
+from libs.kernel.clock import utc_now
 from libs.kernel.errors import Permanent
 from libs.kernel.ids import new_id
 
@@ -77,13 +79,19 @@ class Incoming(Generic[M]):
     def traced(self, traceparent: str) -> "Incoming[M]":
         if traceparent == self.envelope.traceparent:
             return self
-        return replace(self, envelope=replace(self.envelope, traceparent=traceparent))
+        return Incoming(self.envelope.traced(traceparent), self.data, self.record, self.body, self.problems)
 
 
 def encode(
-    message: Message, cause: Cause, source: str, *, sequence: int | None = None, id_: str | None = None
+    message: Message,
+    cause: Cause,
+    source: str,
+    *,
+    sequence: int | None = None,
+    id_: str | None = None,
+    time: datetime | None = None,
 ) -> Record:
-    """A message as a binary-mode record that carries its cause on.
+    """A message as a binary-mode record that carries its cause on; `time` is now where it is not given.
 
     Raises:
         Permanent: it is larger than any topic takes; better now than when it is committed and cannot leave.
@@ -99,6 +107,7 @@ def encode(
         causation_id=cause.causation_id,
         sequence=sequence,
         traceparent=cause.traceparent,
+        time=time or utc_now(),
     )
     record = Record(message.topic, message.key.encode(), dump(message), write(envelope))
     if record.size > LARGEST_RECORD - _FRAMING:

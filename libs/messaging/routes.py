@@ -28,6 +28,9 @@ class Subscription:
     invalid: Handler | None = None
     batch_size: int | None = None
     """Records in one transaction, where one of them means many writes; None takes the process's setting."""
+    takes_turns: str | None = None
+    """Of all subscriptions of a process that name the same, one has a transaction open: where two would often write
+    the same documents, and the later one begin again."""
 
     def __post_init__(self) -> None:
         known = messages_on(self.topic).values()

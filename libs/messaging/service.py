@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -113,6 +114,7 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
     """Run the service until `stop` is set. Health answers from the first moment, consuming begins last."""
     backends, settings = service.backends, service.backends.settings
     broker = make_broker(settings.kafka, f"{backends.prefix}{service.name}")
+    turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
     consumers = [
         Consumer(
             broker,
@@ -124,6 +126,7 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
                 backends.publisher,
                 backends.tracer,
                 backends.metrics,
+                turns=turns[subscription.takes_turns] if subscription.takes_turns else None,
             ),
             backends.prefix,
             settings,

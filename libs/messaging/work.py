@@ -1,12 +1,17 @@
 """The unit of work: one transaction, and the messages that are published once it is committed."""
 
-from collections import Counter
-from collections.abc import Sequence
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from libs.contracts.base import Message
 from libs.messaging.records import Cause, Record, encode
 from libs.messaging.store import Transaction
+
+ENCODED_AT_ONCE = 5
+"""Messages, so few that an answer of the database never has to wait for longer than a fraction of a millisecond."""
 
 
 class Work:
@@ -21,14 +26,40 @@ class Work:
         """Something is done that could be left to a message: should it fail, the batch is tried again without."""
         self._source = source
         self._records: list[Record] = []
+        self._unencoded: deque[Callable[[], Record]] = deque()
+        self._failure: Exception | None = None
         self.sent: Counter[tuple[str, str]] = Counter()
         """Messages by topic and type, for the metrics."""
 
     def send(self, message: Message, cause: Cause, *, sequence: int | None = None, id_: str | None = None) -> None:
-        """Publish after the commit. `sequence` orders the states of an aggregate; `id_` makes a re-send the same."""
-        self._records.append(encode(message, cause, self._source, sequence=sequence, id_=id_))
+        """Publish after the commit. `sequence` orders the states of an aggregate; `id_` makes a re-send the same.
+
+        It is encoded beside what the handler does next, which is mostly to wait for the database. A message that is
+        too large fails the whole batch, before it is committed.
+        """
+        if not self._unencoded:
+            asyncio.get_running_loop().call_soon(self._encode_some)
+        self._unencoded.append(partial(encode, message, cause, self._source, sequence=sequence, id_=id_, time=self.now))
         self.sent[message.TOPIC.name, message.TYPE] += 1
 
     @property
     def outgoing(self) -> Sequence[Record]:
+        """Everything that was sent.
+
+        Raises:
+            Permanent: a message is too large.
+        """
+        while self._unencoded:
+            self._records.append(self._unencoded.popleft()())
+        if self._failure:
+            raise self._failure
         return self._records
+
+    def _encode_some(self) -> None:
+        try:
+            for _ in range(min(ENCODED_AT_ONCE, len(self._unencoded))):
+                self._records.append(self._unencoded.popleft()())
+        except Exception as error:  # for whoever asks for what is outgoing
+            self._failure = error
+        if self._unencoded:
+            asyncio.get_running_loop().call_soon(self._encode_some)

@@ -9,6 +9,7 @@ from libs.contracts.execution import Routing as RoutingData
 from libs.contracts.reservations import WorkingCalendar
 from libs.contracts.task_generation import GenerateTasks
 from libs.messaging.work import Work
+from services.execution.domain.arrivals import HeadRow
 from services.execution.domain.availability import Availability, Span
 from services.execution.domain.device import Device
 from services.execution.domain.dispatch import Grant
@@ -58,15 +59,6 @@ class Tasks(Protocol):
     async def remove(self, work: Work, project_id: str) -> None: ...
 
 
-class HeadRow(NamedTuple):
-    """The first task of a source in a queue, as the index has it."""
-
-    source: str
-    task_id: str
-    execution: int
-    rank: int
-
-
 class Queues(Protocol):
     """What waits for dispatch, and what devices hold. A queue and a pool are named `site/device type`."""
 
@@ -86,6 +78,9 @@ class Queues(Protocol):
         for longest first."""
 
     async def lease(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None: ...
+
+    async def create_leased(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None:
+        """Lease tasks that are not written yet: once, as what they are now."""
 
     async def take_back(self, work: Work, tasks: Iterable[Task], expires_at: datetime) -> None:
         """Devices go on with what was taken for lost and nobody else has had meanwhile."""

@@ -40,6 +40,10 @@ class Handlers:
     by_hand: ByHandHandlers
 
 
+LOOKS = "looks"
+"""Whoever may look at device types, and give away what waits there."""
+
+
 def routes(handlers: Handlers) -> tuple[Subscription, ...]:
     commands, reports, status = (
         handlers.commands.on_commands,
@@ -62,6 +66,7 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
         Subscription(
             topics.DEVICES_REPORTS,
             {devices.TaskStarted: reports, devices.TaskCompleted: reports, devices.TaskFailed: reports},
+            takes_turns=LOOKS,
         ),
         Subscription(
             topics.DEVICES_STATUS,
@@ -78,7 +83,11 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
                 **dict.fromkeys((HoldDevice, ReleaseDevice), handlers.devices.on_holds),
             },
         ),
-        Subscription(topics.EXECUTION_DISPATCH, dict.fromkeys(get_args(Nudge), handlers.dispatch.on_nudges)),
+        Subscription(
+            topics.EXECUTION_DISPATCH,
+            dict.fromkeys(get_args(Nudge), handlers.dispatch.on_nudges),
+            takes_turns=LOOKS,
+        ),
     )
 
 

@@ -99,12 +99,10 @@ class ExecutionSettings(Settings):
     )
     leases_at_once: int = Field(500, ge=1, le=5000, description="leases that one transaction grants, at most")
 
-    look_along: int = Field(
-        150,
-        ge=0,
-        le=5000,
-        description="up to so many reports at a time, free slots are filled in the transaction that counts the reports;"
-        " 0 is never",
+    look_along: bool = Field(
+        True,
+        description="whether free slots are filled in the transaction that counts the reports which freed them; else in"
+        " one of its own, after a message",
     )
 
     @property

@@ -8,11 +8,10 @@ one message after the other: find, save, count, set, insert the next, publish, c
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from pymongo import AsyncMongoClient, InsertOne, UpdateOne
+from pymongo import AsyncMongoClient, InsertOne
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -64,8 +63,6 @@ async def prepare(bench: Bench, tasks: Sequence[dict[str, Any]], order: dict[str
 
 
 _INDEXES: list[tuple[str, list[tuple[str, int]]]] = [
-    ("queue", [("queue", 1), ("source", 1), ("rank", -1), ("execution", 1), ("_id", 1)]),
-    ("queue", [("fresh_until", 1)]),
     ("pool", [("pool", 1), ("lease_expires_at", 1), ("device_id", 1)]),
 ]
 """As execution has them for its own writes."""
@@ -102,81 +99,36 @@ async def floor(bench: Bench, count: int, due: Due) -> float:
 async def complete(bench: Bench, producer: AIOKafkaProducer, due: Due, records: Sequence[Any]) -> None:
     """The tasks of these reports completed, and the next ones assigned."""
     keys = [record.key for record in records]
-    ids = [key.decode() for key in keys]
-    await _progress(bench, ids, len(ids))
-    await _publish(producer, due, keys, {bench.events: due.event})
-    await _dispatch(bench, ids)
-    await _publish(producer, due, keys, {bench.assignments: due.assignment})
-
-
-async def complete_in_one(bench: Bench, producer: AIOKafkaProducer, due: Due, records: Sequence[Any]) -> None:
-    """The same in one transaction, of which nothing can be left out."""
-    keys = [record.key for record in records]
-    await _least(bench, [key.decode() for key in keys])
+    await _write(bench, [key.decode() for key in keys])
     await _publish(producer, due, keys, {bench.events: due.event, bench.assignments: due.assignment})
 
 
 async def tidy(bench: Bench, consumer: AIOKafkaConsumer, partition: TopicPartition, records: Sequence[Any]) -> None:
     first = records[0].key.decode()
-    await bench.database["outbox"].delete_many({"_id": {"$in": [f"p-{first}", f"d-{first}"]}})
+    await bench.database["outbox"].delete_one({"_id": first})
     await consumer.commit({partition: records[-1].offset + 1})
 
 
-async def _least(bench: Bench, ids: list[str]) -> None:
-    """It does not even look for devices: next steps are written as leased."""
+async def _write(bench: Bench, ids: list[str]) -> None:
+    """What execution writes, in one transaction as there; but nothing is decided, nor looked for."""
     db = bench.database
     async with bench.client.start_session() as session, await session.start_transaction():
+        await db["inbox"].insert_many([{"_id": id_} for id_ in ids], ordered=False, session=session)
         documents = await db["tasks"].find({"_id": {"$in": ids}}, session=session).batch_size(BATCH).to_list(None)
         await db["ledger"].insert_many([_fact(each) for each in documents], ordered=False, session=session)
         await db["tasks"].update_many({"_id": {"$in": ids}}, _DONE, session=session)
         following = [{**each, "_id": f"{each['_id']}+"} for each in documents]
         await db["tasks"].insert_many(following, ordered=False, session=session)
         await db["work_orders"].update_one({"_id": "P"}, {"$inc": {"good": len(ids)}}, session=session)
-        marked = {"_id": f"p-{ids[0]}", "inbox": ids, "records": [b"x" * 2000] * len(ids)}
-        await db["outbox"].insert_one(marked, session=session)
+        await db["outbox"].insert_one({"_id": ids[0], "records": [b"x" * 2000] * len(ids)}, session=session)
 
 
 _DONE = {"$set": {"state": "COMPLETED", "outcome": "GOOD"}, "$unset": {"pool": 1, "lease_expires_at": 1}}
 
 
-async def _progress(bench: Bench, ids: list[str], count: int) -> None:
-    db = bench.database
-    async with bench.client.start_session() as session, await session.start_transaction():
-        await db["inbox"].find({"_id": {"$in": ids}}, session=session).to_list(None)
-        documents = await db["tasks"].find({"_id": {"$in": ids}}, session=session).to_list(None)
-        await db["ledger"].insert_many([_fact(each) for each in documents], ordered=False, session=session)
-        await db["tasks"].update_many({"_id": {"$in": ids}}, _DONE, session=session)
-        following = [{**each, "_id": f"{each['_id']}+", "state": "READY", **_WAITING} for each in documents]
-        for each in following:
-            del each["pool"], each["lease_expires_at"]
-        await db["tasks"].insert_many(following, ordered=False, session=session)
-        await db["work_orders"].update_one({"_id": "P"}, {"$inc": {"good": count}}, session=session)
-        await db["inbox"].insert_many([{"_id": id_} for id_ in ids], ordered=False, session=session)
-        await db["outbox"].insert_one({"_id": f"p-{ids[0]}", "records": [b"x" * 900] * count}, session=session)
-
-
-_WAITING = {"queue": "main/press", "source": "P/snapshot/2", "rank": 15, "fresh_until": datetime(2100, 1, 1)}
-
-
 def _fact(task: dict[str, Any]) -> dict[str, Any]:
     kept = ("site", "project_id", "line_id", "recipe_code", "execution", "step", "device_id")
     return {"_id": f"{task['_id']}#1", **{name: task[name] for name in kept}, "outcome": "GOOD"}
-
-
-async def _dispatch(bench: Bench, ids: list[str]) -> None:
-    lease = {"state": "LEASED", "fence": 1, "device_id": "press-1", "pool": "main/press", "dispatch": _EXPLANATION}
-    change = {"$set": lease, "$unset": {"queue": 1, "source": 1}}
-    writes = [UpdateOne({"_id": f"{id_}+", "state": "READY"}, change) for id_ in ids]
-    async with bench.client.start_session() as session, await session.start_transaction():
-        await bench.database["tasks"].find({"queue": "main/press"}, session=session).limit(len(ids)).to_list(None)
-        await bench.database["tasks"].bulk_write(writes, ordered=False, session=session)
-        await bench.database["outbox"].insert_one(
-            {"_id": f"d-{ids[0]}", "records": [b"x" * 1100] * len(ids)}, session=session
-        )
-
-
-_PARTS = {"priority": 20.0, "deadline": 0.0, "waiting": 5.0, "aging": 0.0, "continuity": 15.0}
-_EXPLANATION = {"rule": "priority", "score": 40.0, "parts": _PARTS, "device_id": "press-1", "alternatives": []}
 
 
 async def _publish(producer: AIOKafkaProducer, due: Due, keys: Sequence[bytes], values: Mapping[str, bytes]) -> None:

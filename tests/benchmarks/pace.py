@@ -33,7 +33,6 @@ class Place:
     assignments: str
     sizes: tuple[int, int]
     """Bytes of an event and of an assignment."""
-    one_transaction: bool
 
     def bench(self) -> Bench:
         client: AsyncMongoClient[designs.Document] = AsyncMongoClient(self.mongodb)
@@ -61,11 +60,10 @@ async def serve(place: Place) -> None:
     await designs.first(consumer)
     sys.stdout.write("listens\n")
     sys.stdout.flush()
-    complete = designs.complete_in_one if place.one_transaction else designs.complete
     tidying: set[asyncio.Task[None]] = set()
     while True:
         for partition, records in (await consumer.getmany(timeout_ms=200, max_records=designs.BATCH)).items():
-            await complete(bench, producer, due, records)
+            await designs.complete(bench, producer, due, records)
             beside = asyncio.create_task(designs.tidy(bench, consumer, partition, records))
             tidying.add(beside)
             beside.add_done_callback(tidying.discard)

@@ -13,6 +13,7 @@ from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel
 from libs.messaging.work import Work
 from services.execution.adapters.mongo_tasks import MongoTasks, of_project, task_of
+from services.execution.adapters.mongo_waiting import MongoWaiting
 from services.execution.domain.archive import LOOK_AGAIN
 from services.execution.domain.task import Task, TaskState
 from services.execution.ports import Closing
@@ -20,7 +21,7 @@ from services.execution.ports import Closing
 _LIVE = [state.value for state in TaskState if state.live]
 _DONE = [state.value for state in TaskState if state.done]
 
-_OF_THE_FLOOR = ("queue", "source", "also", "pool", "lease_expires_at", "fresh_until", "delayed_until")
+_OF_THE_FLOOR = ("pool", "lease_expires_at", "fresh_until", "delayed_until")
 """What stands on a task only where it may be dispatched or is."""
 
 
@@ -29,6 +30,7 @@ class MongoArchive:
         self._database = database
         self._tasks = database["tasks"]
         self._orders = database["work_orders"]
+        self._waiting = MongoWaiting(database)
 
     async def prepare(self) -> None:
         await self._orders.create_indexes([IndexModel([("archived_at", 1), ("site", 1), ("ended_at", 1)])])
@@ -57,8 +59,9 @@ class MongoArchive:
                 {"_id": order.project_id}, {"$set": {"archived_in": archive}}, session=session
             )
         await self._database[archive].insert_many([_archived(each, work) for each in documents], session=session)
-        gone = {"_id": {"$in": [document["_id"] for document in documents]}}
-        await self._tasks.delete_many(gone, session=session)
+        gone = [document["_id"] for document in documents]
+        await self._tasks.delete_many({"_id": {"$in": gone}}, session=session)
+        await self._waiting.forget(work, gone)
         return len(documents)
 
     async def close(self, work: Work, order: Closing) -> None:

@@ -8,12 +8,11 @@ from typing import Any
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, UpdateMany, UpdateOne
 from libs.messaging.work import Work
-from services.execution.adapters.mongo_tasks import UNEXPLAINED, expect, task_of, waiting_marks
+from services.execution.adapters.mongo_tasks import UNEXPLAINED, document_of, expect, task_of
+from services.execution.adapters.mongo_waiting import MongoWaiting
+from services.execution.domain.arrivals import HeadRow
 from services.execution.domain.dispatch import Grant
 from services.execution.domain.task import FRESH_SCORE, Task, TaskState
-from services.execution.ports import HeadRow
-
-_ORDER = [("source", 1), ("rank", -1), ("execution", 1), ("_id", 1)]
 
 
 class MongoQueues:
@@ -21,49 +20,27 @@ class MongoQueues:
 
     def __init__(self, database: driver.Database) -> None:
         self._tasks = database["tasks"]
+        self._waiting = MongoWaiting(database)
 
     async def heads(self, work: Work, queue: str) -> list[HeadRow]:
-        """One seek in the index for each source; `$sort` with `$group` and `$first` makes it so."""
-        pipeline: list[Document] = [
-            {"$match": {"queue": queue}},
-            {"$sort": dict(_ORDER)},
-            {
-                "$group": {
-                    "_id": "$source",
-                    "task_id": {"$first": "$_id"},
-                    "execution": {"$first": "$execution"},
-                    "rank": {"$first": "$rank"},
-                }
-            },
-        ]
-        rows = await driver.aggregate(self._tasks, pipeline, work.transaction.handle)
-        return [HeadRow(row["_id"], row["task_id"], row["execution"], row["rank"]) for row in rows]
+        return await self._waiting.heads(work, queue)
 
     async def borrowed_head(self, work: Work, queue: str, source: str) -> HeadRow | None:
-        task = await self._tasks.find_one(
-            {"also": queue, "source": source},
-            {"execution": 1, "rank": 1},
-            sort=_ORDER,
-            session=work.transaction.handle,
-        )
-        return HeadRow(source, task["_id"], task["execution"], task["rank"]) if task else None
+        return await self._waiting.borrowed_head(work, queue, source)
 
     async def waiting(
         self, work: Work, queue: str, source: str, *, borrowed: bool, skip: int, limit: int
     ) -> list[Task]:
-        query = {"also" if borrowed else "queue": queue, "source": source}
-        found = self._tasks.find(query, UNEXPLAINED, session=work.transaction.handle)
-        found = found.sort(_ORDER).skip(skip).limit(limit)
-        return [task_of(document) for document in await driver.whole(found)]
+        ids = await self._waiting.best(work, queue, source, borrowed=borrowed, skip=skip, limit=limit)
+        found = {task.id: task for task in await self._some(work, {"_id": {"$in": ids}}, 0)} if ids else {}
+        return [found[id_] for id_ in ids]
 
     async def expire_freshness(self, work: Work, limit: int) -> None:
-        session = work.transaction.handle
-        query = {"fresh_until": {"$lte": work.now}, "queue": {"$exists": True}}
-        found = self._tasks.find(query, {"_id": 1}, session=session).sort("fresh_until", 1).limit(limit)
-        stale = [document["_id"] for document in await driver.whole(found)]
+        stale = await self._waiting.expire_freshness(work, limit)
         if stale:
             change = {"$inc": {"rank": -FRESH_SCORE}, "$unset": {"fresh_until": 1}}
-            await expect(len(stale), self._tasks.update_many({"_id": {"$in": stale}}, change, session=session))
+            written = self._tasks.update_many({"_id": {"$in": stale}}, change, session=work.transaction.handle)
+            await expect(len(stale), written)
 
     async def lease(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None:
         """Grants of one device for one reason are one write, however many they are."""
@@ -73,41 +50,51 @@ class MongoQueues:
         writes: list[Any] = []
         for group in alike.values():
             task, device = group[0].task, group[0].device
+            leased = task.leased_to(device.id, device.device_type)
             change: Document = {
                 "$set": {
-                    "state": TaskState.LEASED.value,
+                    "state": leased.state.value,
                     "device_id": device.id,
-                    "pool": f"{task.site}/{device.device_type}",
-                    "leased_at": work.now,
-                    "lease_expires_at": expires_at,
-                    "dispatch": group[0].explanation,
+                    "pool": leased.pool,
+                    **_lease(group[0], work.now, expires_at),
                 },
                 "$inc": {"fence": 1},
-                "$unset": {"queue": 1, "source": 1, "also": 1},
             }
-            if device.device_type == task.device_type:
-                change["$unset"]["leased_type"] = 1
+            if leased.leased_type is None:
+                change["$unset"] = {"leased_type": 1}
             else:
-                change["$set"]["leased_type"] = device.device_type
+                change["$set"]["leased_type"] = leased.leased_type
             ids = [each.task.id for each in group]
             writes.append(UpdateMany({"_id": {"$in": ids}, "state": TaskState.READY.value}, change))
         if writes:
             await expect(len(grants), self._bulk(work, writes))
+            await self._waiting.take(work, [each.task.id for each in grants])
+
+    async def create_leased(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None:
+        documents = [
+            document_of(each.task.leased_to(each.device.id, each.device.device_type))
+            | _lease(each, work.now, expires_at)
+            for each in grants
+        ]
+        if documents:
+            await self._tasks.insert_many(documents, ordered=False, session=work.transaction.handle)
 
     async def take_back(self, work: Work, tasks: Iterable[Task], expires_at: datetime) -> None:
         """The device goes on with what was taken for lost: same fence, since nobody had it meanwhile."""
+        back = list(tasks)
         writes: list[Any] = [
             UpdateOne(
                 {"_id": task.id, "fence": task.fence, "state": TaskState.READY.value},
                 {
                     "$set": {"state": TaskState.RUNNING.value, "pool": task.pool, "lease_expires_at": expires_at},
-                    "$unset": {"queue": 1, "source": 1, "also": 1, "delayed_until": 1},
+                    "$unset": {"delayed_until": 1},
                 },
             )
-            for task in tasks
+            for task in back
         ]
         if writes:
             await expect(len(writes), self._bulk(work, writes))
+            await self._waiting.take(work, [task.id for task in back])
 
     async def extend(self, work: Work, leases: Iterable[tuple[str, str, int]], expires_at: datetime) -> None:
         writes: list[Any] = [
@@ -141,16 +128,12 @@ class MongoQueues:
         return {row["_id"] for row in await driver.aggregate(self._tasks, pipeline, work.transaction.handle)}
 
     async def end_delays(self, work: Work, limit: int) -> list[tuple[str, str]]:
-        tasks = await self._some(work, {"delayed_until": {"$lte": work.now}}, limit)
-        writes: list[Any] = [
-            UpdateOne(
-                {"_id": task.id, "fence": task.fence, "state": TaskState.READY.value},
-                {"$set": waiting_marks(task), "$unset": {"delayed_until": 1}},
-            )
-            for task in tasks
-        ]
-        if writes:
-            await expect(len(writes), self._bulk(work, writes))
+        ids = await self._waiting.paused_long_enough(work, limit)
+        tasks = [task.but(delayed_until=None) for task in await self._some(work, {"_id": {"$in": ids}}, 0)]
+        if tasks:
+            query, change = {"_id": {"$in": ids}, "state": TaskState.READY.value}, {"$unset": {"delayed_until": 1}}
+            await expect(len(ids), self._tasks.update_many(query, change, session=work.transaction.handle))
+            await self._waiting.put(work, tasks)
         return [(task.site, task.device_type) for task in tasks]
 
     async def live(self, work: Work, site: str, device_type: str) -> dict[str, int]:
@@ -179,3 +162,8 @@ class MongoQueues:
 
     def _bulk(self, work: Work, writes: Sequence[Any]) -> Any:
         return self._tasks.bulk_write(writes, ordered=False, session=work.transaction.handle)
+
+
+def _lease(grant: Grant, now: datetime, expires_at: datetime) -> Document:
+    """What stands on a task only since it was leased."""
+    return {"leased_at": now, "lease_expires_at": expires_at, "dispatch": grant.explanation}

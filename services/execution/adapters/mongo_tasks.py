@@ -1,4 +1,4 @@
-"""Tasks in MongoDB: deterministic ids, and small indexes that hold only what waits and what runs."""
+"""Tasks in MongoDB: deterministic ids, and one small index that holds only what devices hold."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -8,6 +8,7 @@ from libs.kernel.errors import Conflict
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel, UpdateOne
 from libs.messaging.work import Work
+from services.execution.adapters.mongo_waiting import MongoWaiting
 from services.execution.domain.task import NO_PIECES, Pieces, Task, TaskState
 
 _OPTIONAL = ("device_id", "leased_type", "outcome", "fresh_until", "delayed_until", "request")
@@ -18,34 +19,18 @@ _SELDOM = ("revised", "reworks", "pieces")
 UNEXPLAINED = {"dispatch": 0}
 """Read without the decision behind the lease, which only questions are about."""
 
-_WAITING = ("queue", "source", "also")
-"""What stands on a task only while it waits for dispatch."""
-
-_IN_SOURCE = (("source", 1), ("rank", -1), ("execution", 1), ("_id", 1))
-"""The order of the tasks of a source; with the id, so that heads are read from the index alone."""
-
 
 class MongoTasks:
-    """One document a task. While it waits, it stands in a `queue`, under its `source` and, where other device types
-    can do it, `also` in theirs; while a device holds it, it stands in a `pool`."""
+    """One document a task. While it waits it has an entry beside it; while a device holds it it stands in a `pool`."""
 
     def __init__(self, database: driver.Database) -> None:
         self._tasks = database["tasks"]
+        self._waiting = MongoWaiting(database)
 
     async def prepare(self) -> None:
-        waiting = {"queue": {"$exists": True}}
-        await self._tasks.create_indexes(
-            [
-                IndexModel([("queue", 1), *_IN_SOURCE], partialFilterExpression=waiting),
-                IndexModel([("also", 1), *_IN_SOURCE], partialFilterExpression={"also": {"$exists": True}}),
-                IndexModel("fresh_until", partialFilterExpression=waiting),
-                IndexModel(
-                    [("pool", 1), ("lease_expires_at", 1), ("device_id", 1)],
-                    partialFilterExpression={"pool": {"$exists": True}},
-                ),
-                IndexModel("delayed_until", partialFilterExpression={"delayed_until": {"$exists": True}}),
-            ]
-        )
+        held = [("pool", 1), ("lease_expires_at", 1), ("device_id", 1)]
+        await self._tasks.create_indexes([IndexModel(held, partialFilterExpression={"pool": {"$exists": True}})])
+        await self._waiting.prepare()
 
     async def load(self, work: Work, ids: Collection[str]) -> dict[str, Task]:
         found = self._tasks.find({"_id": {"$in": list(ids)}}, UNEXPLAINED, session=work.transaction.handle)
@@ -55,21 +40,22 @@ class MongoTasks:
         if tasks:
             documents = [document_of(task) for task in tasks]
             await self._tasks.insert_many(documents, ordered=False, session=work.transaction.handle)
+            await self._waiting.enter(work, tasks)
 
     async def save(self, work: Work, tasks: Iterable[Task], whole: Collection[str] = ()) -> None:
         """What most reports do, in one write each: started, and completed well; all else one by one."""
         running: list[str] = []
         good: list[str] = []
-        writes: list[Any] = []
+        others: list[Task] = []
         for task in tasks:
             if task.id in whole:
-                writes.append(_update(task, work.now))
+                others.append(task)
             elif task.state is TaskState.RUNNING:
                 running.append(task.id)
             elif task.state is TaskState.COMPLETED and task.outcome == "GOOD":
                 good.append(task.id)
             else:
-                writes.append(_update(task, work.now))
+                others.append(task)
         session = work.transaction.handle
         if running:
             change = {"$set": {"state": "RUNNING", "begun": True, "started_at": work.now}}
@@ -77,11 +63,13 @@ class MongoTasks:
         if good:
             change = {
                 "$set": {"state": "COMPLETED", "outcome": "GOOD", "begun": True, "completed_at": work.now},
-                "$unset": dict.fromkeys((*_WAITING, "pool", "fresh_until", "delayed_until", "lease_expires_at"), 1),
+                "$unset": dict.fromkeys(("pool", "lease_expires_at", "fresh_until"), 1),
             }
             await expect(len(good), self._tasks.update_many({"_id": {"$in": good}}, change, session=session))
-        if writes:
+        if others:
+            writes = [_update(task, work.now) for task in others]
             await expect(len(writes), self._tasks.bulk_write(writes, ordered=False, session=session))
+            await self._waiting.put(work, others)
 
     async def touch(self, work: Work, ids: Collection[str]) -> None:
         if ids:
@@ -90,17 +78,17 @@ class MongoTasks:
             )
 
     async def waiting_from(self, work: Work, queues: Collection[str], project_id: str, execution: int) -> list[Task]:
-        of_project = {"$gt": f"{project_id}/", "$lt": f"{project_id}0"}
-        query = {"queue": {"$in": list(queues)}, "source": of_project, "execution": {"$gte": execution}}
-        found = self._tasks.find(query, session=work.transaction.handle)
-        return [task_of(document) for document in await driver.whole(found)]
+        ids = await self._waiting.of_project(work, queues, project_id, execution)
+        return list((await self.load(work, ids)).values())
 
     async def delete(self, work: Work, ids: Collection[str]) -> None:
         if ids:
             await self._tasks.delete_many({"_id": {"$in": list(ids)}}, session=work.transaction.handle)
+            await self._waiting.forget(work, list(ids))
 
     async def remove(self, work: Work, project_id: str) -> None:
         await self._tasks.delete_many(of_project(project_id), session=work.transaction.handle)
+        await self._waiting.remove(work, of_project(project_id))
 
 
 def of_project(project_id: str) -> Document:
@@ -117,14 +105,6 @@ async def expect(count: int, written: Any) -> None:
     result = await written
     if result.matched_count != count:
         raise Conflict(f"{count - result.matched_count} of {count} tasks changed meanwhile")
-
-
-def waiting_marks(task: Task) -> Document:
-    """Where a waiting task stands for dispatch."""
-    marks: Document = {"queue": task.queue, "source": task.source}
-    if task.alternatives:
-        marks["also"] = [f"{task.site}/{device_type}" for device_type in task.alternatives]
-    return marks
 
 
 def document_of(task: Task) -> Document:
@@ -158,8 +138,6 @@ def document_of(task: Task) -> Document:
         document["pieces"] = list(task.pieces)
     if task.alternatives:
         document["alternatives"] = list(task.alternatives)
-    if task.waits:
-        document |= waiting_marks(task)
     if task.state.live:
         document["pool"] = task.pool
     return document
@@ -168,7 +146,7 @@ def document_of(task: Task) -> Document:
 def _update(task: Task, now: datetime) -> UpdateOne:
     """Everything that can change, set or taken away; the lease goes with the pool."""
     document = document_of(task)
-    names = ("state", "attempt", "fence", "closed_fence", "begun", "rank", "pool", *_WAITING, *_SELDOM, *_OPTIONAL)
+    names = ("state", "attempt", "fence", "closed_fence", "begun", "rank", "pool", *_SELDOM, *_OPTIONAL)
     change: Document = {"$set": {name: document[name] for name in names if name in document}}
     if task.state is TaskState.COMPLETED:
         change["$set"]["completed_at"] = now
@@ -181,7 +159,7 @@ def _update(task: Task, now: datetime) -> UpdateOne:
 
 
 def task_of(document: Document) -> Task:
-    return Task(
+    return Task.of(
         id=document["_id"],
         site=document["site"],
         project_id=document["project_id"],

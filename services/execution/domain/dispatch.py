@@ -48,8 +48,7 @@ class Head(NamedTuple):
         return self.rank > WAITING_SCORE * self.source.routing.waiting[self.source.number]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A waiting task with its score."""
 
     source: Source
@@ -66,8 +65,7 @@ class Candidate:
         return -self.score.total, begun, order.ordered_at, order.id, self.execution, self.task_id
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """One decision: the task, its device and why."""
 
     task: Task
@@ -181,6 +179,7 @@ class Contest:
         self._passed_over: list[tuple[Candidate, str]] = []
         self.stale = False
         """Some task stands before others for a freshness that is over; nothing that follows from that is to be done."""
+        self._scores: dict[tuple[str, bool], Score] = {}
         self._heap: list[tuple[Rank, _Cursor]] = []
         for each in heads:
             head = self._candidate(each.source, each.task_id, each.execution, each.fresh)
@@ -225,6 +224,11 @@ class Contest:
         """Sources of which something waits on."""
         return [candidate.source for candidate, _ in self._passed_over] + [cursor.source for _, cursor in self._heap]
 
+    @property
+    def cut_short(self) -> bool:
+        """All that may be decided at once is, and more may wait."""
+        return not self._left and any(cursor.page or cursor.more for _, cursor in self._heap)
+
     def grants(self) -> list[Grant]:
         """What was decided, the best first."""
         known = [candidate for _, cursor in self._heap for candidate in cursor.known()]
@@ -239,7 +243,11 @@ class Contest:
         return grants
 
     def _candidate(self, source: Source, task_id: str, execution: int, fresh: bool) -> Candidate:
-        return Candidate(source, task_id, execution, fresh, score(self._rule, source, fresh, self._now, self._aging))
+        """Tasks of one source that are equally fresh have one score."""
+        alike = source.key, fresh
+        if alike not in self._scores:
+            self._scores[alike] = score(self._rule, source, fresh, self._now, self._aging)
+        return Candidate(source, task_id, execution, fresh, self._scores[alike])
 
     def _explained(self, winner: Candidate, losers: Sequence[Candidate]) -> dict[str, Any]:
         better = [each for each in self._passed_over if each[0].rank(self._rule) < winner.rank(self._rule)]

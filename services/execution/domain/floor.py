@@ -12,7 +12,7 @@ from libs.contracts.devices import Report
 from libs.contracts.envelope import Cause
 from services.execution.domain.admission import NO_POLICIES, Policies, Policy
 from services.execution.domain.routing import Routing
-from services.execution.domain.task import Task
+from services.execution.domain.task import Task, TaskState
 from services.execution.domain.work_order import RecipePlan, WorkOrder
 
 BY_HAND = "by-hand"
@@ -24,8 +24,7 @@ class Out(NamedTuple):
     cause: Cause
 
 
-@dataclass(frozen=True)
-class Statement:
+class Statement(NamedTuple):
     """What is said of a task: by a device, or by an operator in its place."""
 
     report: Report
@@ -47,7 +46,7 @@ class Floor:
     changed: set[str] = field(default_factory=set)
     created: set[str] = field(default_factory=set)
     whole: set[str] = field(default_factory=set)
-    """Changed in more than their state: what is written in one go for many does not do for them."""
+    """Changed in more than their state, or no more waiting: what is written in one go for many does not do for them."""
     facts: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, Counter[tuple[str, str, str]]] = field(default_factory=dict)
     """By project: increments of (line, recipe, counter)."""
@@ -58,8 +57,9 @@ class Floor:
     """(site, device type) where a task became ready or a slot free."""
 
     def put(self, task: Task, *, whole: bool = False) -> None:
-        (self.changed if task.id in self.tasks else self.created).add(task.id)
-        if whole:
+        before = self.tasks.get(task.id)
+        (self.created if before is None else self.changed).add(task.id)
+        if whole or (before is not None and before.state is TaskState.READY):
             self.whole.add(task.id)
         self.tasks[task.id] = task
 

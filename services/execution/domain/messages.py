@@ -14,7 +14,7 @@ def assigned(
     task: Task, fence: int, device: Device, step: RoutingStep, order: WorkOrder, expires_at: datetime
 ) -> TaskAssigned:
     """A lease of the task to the device."""
-    return TaskAssigned.model_construct(  # of what was validated before; every report passes here
+    return TaskAssigned(
         task_id=task.id,
         fence=fence,
         lease_expires_at=expires_at,

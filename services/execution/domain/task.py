@@ -120,6 +120,18 @@ class Task:
         other.__dict__.update(self.__dict__, **changes)
         return other
 
+    def leased_to(self, device_id: str, device_type: str) -> "Task":
+        """In the hands of a device."""
+        leased_type = None if device_type == self.device_type else device_type
+        return self.but(state=TaskState.LEASED, device_id=device_id, leased_type=leased_type, fence=self.fence + 1)
+
+    @classmethod
+    def of(cls, **fields: Any) -> "Task":
+        """`Task(...)` for the hot path, at a third of the price; the cause must not be left out."""
+        task = object.__new__(cls)
+        task.__dict__.update(fields)
+        return task
+
     @property
     def execution_key(self) -> str:
         return execution_key(self.project_id, self.line_id, self.recipe_code, self.execution)
@@ -142,6 +154,11 @@ class Task:
     def queue(self) -> str:
         """The dispatch queue in which the task waits when it waits."""
         return f"{self.site}/{self.device_type}"
+
+    @property
+    def also(self) -> list[str]:
+        """The queues of other device types that can do it."""
+        return [f"{self.site}/{device_type}" for device_type in self.alternatives]
 
     @property
     def source(self) -> str:
@@ -191,7 +208,7 @@ def ready_task(
 ) -> Task:
     """The task of a step whose predecessors are done."""
     rank = WAITING_SCORE * routing.waiting[step] + (FRESH_SCORE if fresh_until else 0)
-    return Task(
+    return Task.of(
         id=f"{execution_key(project_id, line_id, recipe_code, execution)}/{step}",
         site=site,
         project_id=project_id,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.domain.admission import Policies
+from services.execution.domain.arrivals import Arrivals
 from services.execution.domain.by_hand import Command, decide, revives
 from services.execution.domain.floor import Floor
 from services.execution.domain.routing import Routing
@@ -41,14 +42,15 @@ class ByHandHandlers:
             decide(floor, message.data, known, message.cause, work.now)
         await self.ledger.append(work, floor.facts)
         await self.tasks.save(work, [floor.tasks[id_] for id_ in floor.changed - floor.created], floor.whole)
-        await self.tasks.create(work, [floor.tasks[id_] for id_ in floor.created])
         # Reports come in on another topic, maybe in another process, at the same moment: whoever writes a task of
         # an execution that was decided about here must not do so without knowing.
         await self.tasks.touch(work, _beside(floor))
         send_all(floor, work)
         moved = await settle_orders(floor, self.generations, self.window, work)
         await self.orders.save(work, [order for order, _ in moved.values()])
-        await self.dispatch.look_along(floor.nudges, len(run), work)
+        arrivals = Arrivals(floor.tasks[id_] for id_ in floor.created)
+        await self.dispatch.look_along(floor.nudges, arrivals, work)
+        await self.tasks.create(work, arrivals.left)
 
     async def _load(self, task_ids: Collection[str], work: Work) -> Floor:
         """The tasks with all others of their executions."""

@@ -14,6 +14,7 @@ from libs.contracts.floor import DeviceTypeChanged, ExpireLeases, HoldDeviceType
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.domain.admission import Policies
+from services.execution.domain.arrivals import Arrivals
 from services.execution.domain.dispatch import Contest, FreeDevice, Grant, Slots
 from services.execution.domain.leases import has_open_lease
 from services.execution.domain.messages import assigned, revoked
@@ -24,8 +25,8 @@ from services.execution.ports import Devices, Queues, Tasks, TypeState
 
 DELAYS_AT_ONCE = 500
 STALE_AT_ONCE = 2000
-TYPES_ALONG = 4
-"""Device types, at most, that are looked at along with reports."""
+TYPES_ALONG = 10
+"""Device types, at most, that are looked at in the transaction that counts reports."""
 
 Nudge = DispatchRequested | RevokeLeases | ExpireLeases | HoldDeviceType | ReleaseDeviceType
 
@@ -40,8 +41,8 @@ class DispatchHandlers:
     policies: Policies
     lease: timedelta
     leases_at_once: int
-    most_along: int
-    """Reports, or words of operators, decided together, at most, along with which is looked; 0 is never."""
+    along: bool
+    """Whether it is looked along with reports, and with words of operators."""
     is_ours: Callable[[str], bool]
     """Whether the nudges of a device type come to this process."""
 
@@ -63,20 +64,22 @@ class DispatchHandlers:
                 case DispatchRequested():
                     pass
         for site, device_type in dict.fromkeys((message.site, message.data.device_type) for message in run):
-            await self._dispatch(site, device_type, turns[site, device_type], work)
+            await self._dispatch(site, device_type, turns[site, device_type], Arrivals(), work)
 
-    async def look_along(self, nudges: Collection[tuple[str, str]], decided: int, work: Work) -> None:
+    async def look_along(self, nudges: Collection[tuple[str, str]], arrivals: Arrivals, work: Work) -> None:
         """Fill the slots that what was just decided has freed, and those that its next steps wait for.
 
-        Where they are few, and the device types ours, in this same transaction: that saves a way through Kafka and a
-        transaction. All others are nudged, and looked at beside the next reports.
+        Those next steps are `arrivals`: what is given away of them is written, what is left the caller writes.
+
+        Where the device types are few, and ours, in this same transaction: that saves a way through Kafka, a
+        transaction, and writing as ready what is leased in the next moment. All others are nudged.
         """
-        few = decided <= self.most_along and len(nudges) <= TYPES_ALONG
+        along = self.along and len(nudges) <= TYPES_ALONG and not work.again
         for site, device_type in sorted(nudges):
-            if few and not work.again and self.is_ours(device_type):
+            if along and self.is_ours(device_type):
                 work.more_than_needed = True  # what is wrong with what waits is no fault of what was decided
                 turn = await self.devices.turn(work, site, device_type)
-                await self._dispatch(site, device_type, turn, work)
+                await self._dispatch(site, device_type, turn, arrivals, work)
             else:
                 work.send(DispatchRequested(device_type=device_type), Cause(site=site))
 
@@ -104,38 +107,40 @@ class DispatchHandlers:
         work.send(changed, cause)
         return turn._replace(held=reason)
 
-    async def _dispatch(self, site: str, device_type: str, turn: TypeState, work: Work) -> None:
+    async def _dispatch(self, site: str, device_type: str, turn: TypeState, arrivals: Arrivals, work: Work) -> None:
         free = await self.looking.free(site, device_type, work, turn)
         if not free:
             return
-        contest = await self._contest(site, device_type, free, work)
+        contest = await self._contest(site, device_type, free, arrivals, work)
         while contest.stale:
             await self.queues.expire_freshness(work, STALE_AT_ONCE)
-            contest = await self._contest(site, device_type, free, work)
+            contest = await self._contest(site, device_type, free, arrivals, work)
         grants = contest.grants()
-        await self.queues.lease(work, grants, work.now + self.lease)
+        arrived = [each for each in grants if each.task.id in arrivals]
+        await self.queues.lease(work, [each for each in grants if each.task.id not in arrivals], work.now + self.lease)
+        await self.queues.create_leased(work, arrived, work.now + self.lease)
+        arrivals.take([each.task.id for each in arrived])
         for each in grants:
             self._assign(each, work)
-        if len(grants) == self.leases_at_once:
+        if contest.cut_short and len(grants) == self.leases_at_once:
             # More than one transaction's worth: others of the partition come first, then this again.
             work.send(DispatchRequested(device_type=device_type), Cause(site=site))
         for other in await self.looking.could_help(site, contest.unserved, work):
             work.send(DispatchRequested(device_type=other), Cause(site=site))
 
-    async def _contest(self, site: str, device_type: str, free: Sequence[FreeDevice], work: Work) -> Contest:
+    async def _contest(
+        self, site: str, device_type: str, free: Sequence[FreeDevice], arrivals: Arrivals, work: Work
+    ) -> Contest:
         """What waits against the free slots, decided.
 
         Freshness that is over only ever makes a task look better than it is: what loses all the same has lost.
         """
         how = self.policies.of(site).dispatching
-        heads = await self.looking.heads(site, device_type, work)
+        waiting = self.looking.waiting(site, device_type, work, arrivals)
+        heads = await self.looking.heads(site, device_type, waiting, work)
         contest = Contest(heads, Slots(free, work.now), how.rule, how.aging, work.now, self.leases_at_once)
         while not contest.stale and (wanted := contest.wanted()) is not None:
-            source, skip, limit = wanted
-            queue = f"{site}/{device_type}"
-            contest.feed(
-                await self.queues.waiting(work, queue, source.key, borrowed=source.borrowed, skip=skip, limit=limit)
-            )
+            contest.feed(await waiting.some(*wanted))
         return contest
 
     def _assign(self, grant: Grant, work: Work) -> None:

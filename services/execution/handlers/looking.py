@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from libs.messaging.work import Work
+from services.execution.domain.arrivals import Arrivals, HeadRow
 from services.execution.domain.availability import Availability
 from services.execution.domain.device import Device
 from services.execution.domain.dispatch import FreeDevice, Head, Slots
 from services.execution.domain.urgency import Source
 from services.execution.domain.work_order import WorkOrder
-from services.execution.ports import Devices, HeadRow, Plans, Queues, Routings, TypeState, WorkOrders
+from services.execution.handlers.waiting import Waiting
+from services.execution.ports import Devices, Plans, Queues, Routings, TypeState, WorkOrders
 
 MOST_KNOWN = 2000
 """Device types whose equipment is remembered."""
@@ -64,10 +66,12 @@ class Looking:
             if (free := device.slots - live.get(device.id, 0)) > 0
         ]
 
-    async def heads(self, site: str, device_type: str, work: Work) -> list[Head]:
+    def waiting(self, site: str, device_type: str, work: Work, arrivals: Arrivals | None = None) -> Waiting:
+        return Waiting(self.queues, f"{site}/{device_type}", work, arrivals or Arrivals())
+
+    async def heads(self, site: str, device_type: str, waiting: Waiting, work: Work) -> list[Head]:
         """The first task of every source of an open order; those planned for other types where these cannot now."""
-        queue = f"{site}/{device_type}"
-        rows = [(row, _origin(row)) for row in await self.queues.heads(work, queue)]
+        rows = [(row, _origin(row)) for row in await waiting.heads()]
         found = await self.orders.dispatchable(work, site, device_type, {origin.project_id for _, origin in rows})
         orders = {order.id: order for order in found}
         wanted = {origin.snapshot_id for _, origin in rows if origin.project_id in orders}
@@ -78,9 +82,11 @@ class Looking:
             if origin.project_id in orders
         ]
         lending = [order for order in found if device_type in order.alternative_types]
-        return own + await self._borrowed(site, device_type, lending, work)
+        return own + await self._borrowed(site, device_type, lending, waiting, work)
 
-    async def _borrowed(self, site: str, device_type: str, lending: Iterable[WorkOrder], work: Work) -> list[Head]:
+    async def _borrowed(
+        self, site: str, device_type: str, lending: Iterable[WorkOrder], waiting: Waiting, work: Work
+    ) -> list[Head]:
         heads: list[Head] = []
         elsewhere: dict[str, Slots] = {}
         for order in lending:
@@ -91,7 +97,7 @@ class Looking:
                     if device_type not in alternatives:
                         continue
                     source = Source(order, routing, number, borrowed=True)
-                    row = await self.queues.borrowed_head(work, f"{site}/{device_type}", source.key)
+                    row = await waiting.borrowed_head(source.key)
                     preferred = (step.device_type, *alternatives[: alternatives.index(device_type)])
                     if row and not await self._fits_any(site, preferred, source, elsewhere, work):
                         heads.append(_head(row, source))

@@ -7,6 +7,7 @@ from libs.contracts.devices import Report
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.domain.admission import Policies
+from services.execution.domain.arrivals import Arrivals
 from services.execution.domain.floor import Floor
 from services.execution.domain.outcomes import Backoff
 from services.execution.domain.progress import Reported, apply, needs_siblings
@@ -33,10 +34,11 @@ class ProgressHandlers:
         apply(floor, (Reported(message.data, message.cause) for message in run), work.now, self.backoff)
         await self.ledger.append(work, floor.facts)
         await self.tasks.save(work, [floor.tasks[id_] for id_ in floor.changed - floor.created], floor.whole)
-        await self.tasks.create(work, [floor.tasks[id_] for id_ in floor.created])
         send_all(floor, work)
         await self.orders.add(work, await settle_orders(floor, self.generations, self.window, work))
-        await self.dispatch.look_along(floor.nudges, len(run), work)
+        arrivals = Arrivals(floor.tasks[id_] for id_ in floor.created)
+        await self.dispatch.look_along(floor.nudges, arrivals, work)
+        await self.tasks.create(work, arrivals.left)
 
     async def _load(self, run: Sequence[Incoming[Report]], work: Work) -> Floor:
         tasks = await self.tasks.load(work, {message.data.task_id for message in run})

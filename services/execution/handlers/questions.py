@@ -89,7 +89,8 @@ class QuestionHandlers:
         how = self.policies.of(task.site).dispatching
         source = Source(order, routing, task.step)
         total, parts = score(how.rule, source, is_fresh(task, work.now), work.now, how.aging)
-        heads = await self.looking.heads(task.site, task.device_type, work)
+        waits = self.looking.waiting(task.site, task.device_type, work)
+        heads = await self.looking.heads(task.site, task.device_type, waits, work)
         better = sum(
             1
             for head in heads

@@ -12,13 +12,13 @@ from tests.harness import Kernel, handling
 
 
 @pytest.fixture
-def look_along() -> int:
+def look_along() -> bool:
     """Each flow by itself: most tests say when it is looked."""
-    return 0
+    return False
 
 
 @pytest.fixture
-def service(mongodb: str, namespace: str, look_along: int) -> Service:
+def service(mongodb: str, namespace: str, look_along: bool) -> Service:
     return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, look_along=look_along))
 
 

@@ -29,7 +29,7 @@ SAWS = MOST_AT_ONCE
 @pytest.fixture
 def service(mongodb: str, namespace: str) -> Service:
     policies = {"patient": SitePolicy(archive_after_days=100)}
-    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, site_policies=policies, look_along=0))
+    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, site_policies=policies, look_along=False))
 
 
 @pytest.fixture
@@ -164,7 +164,8 @@ async def test_a_cancelled_order_leaves_nothing_waiting_and_what_runs_is_let_fin
     assert await on_the_floor(floor, order) == {running.task_id}
     moved = await archived(floor, order)
     assert {each["state"] for each in moved.values()} == {"COMPLETED", "CANCELLED"}
-    assert not any({"queue", "source", "pool"} & each.keys() for each in moved.values())
+    assert not any({"pool", "lease_expires_at"} & each.keys() for each in moved.values())
+    assert await floor.database["waiting"].count_documents({}) == 0
     assert (await order.document())["archived_at"] is None
 
     said = await floor.give(order.report(running))

@@ -28,7 +28,7 @@ OPERATOR = ControlRequest(by="operator", command="c")
 
 @pytest.fixture
 def service(mongodb: str, namespace: str) -> Service:
-    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, leases_at_once=3, look_along=0))
+    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, leases_at_once=3, look_along=False))
 
 
 @pytest.fixture
@@ -112,9 +112,10 @@ async def test_an_execution_that_did_not_go_on_for_half_an_hour_is_no_more_urgen
     await online(floor, "saw-1", slots=1)
     (first,) = [each.message for each in await look(floor) if isinstance(each.message, TaskAssigned)]
     await floor.give(Order(floor, "A", 1).report(first))
-    tasks = floor.database["tasks"]
     over = {"$set": {"fresh_until": datetime.now(UTC) - timedelta(milliseconds=1)}}
-    assert (await tasks.update_one({"_id": "A/10/R/1/2", "fresh_until": {"$exists": True}}, over)).modified_count == 1
+    for name in ("tasks", "waiting"):
+        changed = await floor.database[name].update_one({"_id": "A/10/R/1/2", "fresh_until": {"$exists": True}}, over)
+        assert changed.modified_count == 1
     said = await look(floor)
     assert given(said) == [("B/10/R/1/1", "saw-1")], "20 and 5 for the step that waits, against 20: no 15 any more"
     (decision,) = [await explain(floor, "B/10/R/1/1")]
