@@ -152,7 +152,7 @@ class Bench:
 
         return handle
 
-    def processor(self, subscription: Subscription | None = None) -> Processor:
+    def processor(self, subscription: Subscription | None = None, turns: asyncio.Lock | None = None) -> Processor:
         orders: dict[type[Message], Handler] = {
             erp.OrderCancelled: self.handler("cancelled"),
             erp.OrderRequested: self.handler("requested"),
@@ -165,6 +165,7 @@ class Bench:
             Tracer(),
             self.metrics,
             sleep=self.sleep,
+            turns=turns,
         )
 
     async def sleep(self, seconds: float) -> None:
