@@ -18,11 +18,12 @@ def entries_for(records: Sequence[Record], lane: str, now: datetime) -> list[Out
     chunk: list[Record] = []
     size = 0
     for record in records:
-        if chunk and size + record.size > LARGEST_ENTRY:
+        more = record.size
+        if chunk and size + more > LARGEST_ENTRY:
             entries.append(OutboxEntry(_nth_id(entries), lane, now, chunk))
             chunk, size = [], 0
         chunk.append(record)
-        size += record.size
+        size += more
     if chunk:
         entries.append(OutboxEntry(_nth_id(entries), lane, now, chunk))
     return entries

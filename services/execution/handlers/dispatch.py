@@ -116,12 +116,12 @@ class DispatchHandlers:
             await self.queues.expire_freshness(work, STALE_AT_ONCE)
             contest = await self._contest(site, device_type, free, arrivals, work)
         grants = contest.grants()
+        for each in grants:
+            self._assign(each, work)
         arrived = [each for each in grants if each.task.id in arrivals]
         await self.queues.lease(work, [each for each in grants if each.task.id not in arrivals], work.now + self.lease)
         await self.queues.create_leased(work, arrived, work.now + self.lease)
         arrivals.take([each.task.id for each in arrived])
-        for each in grants:
-            self._assign(each, work)
         if contest.cut_short and len(grants) == self.leases_at_once:
             # More than one transaction's worth: others of the partition come first, then this again.
             work.send(DispatchRequested(device_type=device_type), Cause(site=site))
