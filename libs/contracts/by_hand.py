@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from libs.contracts import topics
-from libs.contracts.base import Message, Positive, Problem, message
+from libs.contracts.base import Count, Message, Positive, Problem, Time, message
 from libs.contracts.devices import TaskId
 from libs.contracts.execution import TaskEvent
 
@@ -89,13 +89,22 @@ class TaskCorrected(TaskWord):
 
 
 class TaskAnswer(Message):
-    """The command changed nothing."""
+    """What became of a command, for those who gave it."""
 
     project_id: str
     task_id: TaskId
     command: str = Field(description="the type of the command")
     by: str
     request_id: str | None = None
+
+
+@message("execution.task.control-followed.v1", topics.EXECUTION_EVENTS, key="project_id")
+class TaskControlFollowed(TaskAnswer):
+    """The task was completed or scrapped; `execution.task.completed.v1` tells everybody, as of a device's report."""
+
+    fence: Count
+    attempt: Positive
+    at: Time
 
 
 @message("execution.task.control-repeated.v1", topics.EXECUTION_EVENTS, key="project_id")

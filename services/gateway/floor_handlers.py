@@ -45,7 +45,7 @@ class FloorProjections:
         await self._keep(work, results)
 
     async def on_tasks(self, run: Sequence[Incoming[TaskWord | TaskControlRefused]], work: Work) -> None:
-        """Of devices' reports, which are by far the most of these, nothing is kept."""
+        """Of what devices have caused nothing is kept."""
         results = (outcomes.of_task(message.site, message.data) for message in run)
         await self._keep(work, (outcome for outcome in results if outcome is not None))
 

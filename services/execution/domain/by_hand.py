@@ -127,12 +127,10 @@ def _follow(floor: Floor, task: Task, command: Command, facts: Facts, cause: Cau
             _ready(floor, again(task, floor.routing(task), _READY), command, cause, now)
         case CompleteTask():
             said = _statement(task, command, Outcome.GOOD, cause, now)
-            done = completed_well(floor, _taken(floor, task, command, cause), said, whole=True)
-            floor.send(completed_event(floor, done, said), cause)
+            _tell(floor, completed_well(floor, _taken(floor, task, command, cause), said, whole=True), command, said)
         case ScrapTask():
             said = _statement(task, command, Outcome.SCRAP, cause, now)
-            done = scrapped(floor, _taken(floor, task, command, cause), said, whole=True)
-            floor.send(completed_event(floor, done, said), cause)
+            _tell(floor, scrapped(floor, _taken(floor, task, command, cause), said, whole=True), command, said)
         case CorrectTask():
             return correct(floor, task, command, facts, cause, now)
         case _:
@@ -161,6 +159,14 @@ def _taken(floor: Floor, task: Task, command: Command, cause: Cause) -> Task:
     if task.state.live:
         floor.revoke(task, f"ended by {command.by}: {command.reason}", cause)
     return replace(begun(floor, task), fence=task.fence + 1, device_id=BY_HAND, leased_type=None)
+
+
+def _tell(floor: Floor, done: Task, command: CompleteTask | ScrapTask, said: Statement) -> None:
+    """Everybody, as of a device's report, and those who wait for an answer."""
+    floor.send(completed_event(floor, done, said), said.cause)
+    fence, at = said.report.fence, said.report.at
+    followed = by_hand.TaskControlFollowed(**_answer(command), fence=fence, attempt=done.attempt, at=at)
+    floor.send(followed, said.cause)
 
 
 def _statement(task: Task, command: Command, outcome: Outcome, cause: Cause, now: datetime) -> Statement:

@@ -5,16 +5,23 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from libs.contracts.base import Data, Problem, jsonable
-from libs.contracts.by_hand import TaskControlRefused, TaskControlRepeated, TaskCorrected, TaskReleased, TaskRetried
-from libs.contracts.execution import TaskCompleted, TaskHeld
+from libs.contracts.by_hand import (
+    TaskControlFollowed,
+    TaskControlRefused,
+    TaskControlRepeated,
+    TaskCorrected,
+    TaskReleased,
+    TaskRetried,
+)
+from libs.contracts.execution import TaskHeld
 from libs.contracts.projects import ActivationMoved, ProjectChanged, ProjectState
 from services.gateway.domain.catalog import Item, Published, Retired
 
 COMMAND_PREFIX = "cmd-"
 """What the ids of the gateway's commands begin with: nobody waits for what others have caused."""
 
-TaskWord = TaskHeld | TaskReleased | TaskRetried | TaskCompleted | TaskCorrected | TaskControlRepeated
-"""How an operator's word on a task is answered when it is followed; the first of them answer devices, too."""
+TaskWord = TaskHeld | TaskReleased | TaskRetried | TaskCorrected | TaskControlFollowed | TaskControlRepeated
+"""How an operator's word on a task is answered when it is followed; the first of them is told of devices, too."""
 
 
 class Refusal(Protocol):

@@ -125,6 +125,8 @@ def test_completed_by_hand_counts_as_a_report_does(state: TaskState) -> None:
     )
     (event,) = sent(on, execution.TaskCompleted)
     assert (event.by, event.request_id, event.outcome) == ("m.keller", "r-1", "GOOD")  # type: ignore[attr-defined]
+    (answer,) = sent(on, by_hand.TaskControlFollowed)
+    assert (answer.command, answer.request_id, answer.fence) == (CompleteTask.TYPE, "r-1", 2)  # type: ignore[attr-defined]
     assert len(sent(on, devices.TaskRevoked)) == (1 if state.live else 0)
     when(on, completed(1))
     assert counts(on) == {"begun": 1}, "what the device says afterwards comes too late"
@@ -141,6 +143,7 @@ def test_scrapped_by_hand_ends_the_execution_and_plans_one_more() -> None:
     said(on, command(ScrapTask, 2))
     assert states(on) == {1: "COMPLETED", 2: "COMPLETED", 3: "CANCELLED"}
     assert counts(on) == {"scrapped": 1, "planned": 1}
+    assert [each.command for each in sent(on, by_hand.TaskControlFollowed)] == [ScrapTask.TYPE]  # type: ignore[attr-defined]
     assert [each.task_id for each in sent(on, devices.TaskRevoked)] == ["P/L/frame/1/3"]  # type: ignore[attr-defined]
 
 

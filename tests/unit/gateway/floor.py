@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from libs.contracts.base import Message
-from libs.contracts.by_hand import TaskControlRefused, TaskControlRepeated, TaskReleased
-from libs.contracts.devices import DeviceState, Outcome
-from libs.contracts.execution import TaskCompleted, TaskHeld
+from libs.contracts.by_hand import TaskControlFollowed, TaskControlRefused, TaskControlRepeated, TaskReleased
+from libs.contracts.devices import DeviceState
+from libs.contracts.execution import TaskHeld
 from libs.contracts.floor import (
     Decision,
     DeviceChanged,
@@ -113,12 +113,12 @@ def task_released(request_id: str | None) -> TaskReleased:
     return TaskReleased(**place(request_id), reason="straight again")
 
 
-def task_completed(request_id: str | None) -> TaskCompleted:
-    return TaskCompleted(**place(request_id), outcome=Outcome.GOOD, expected_seconds=9, device_type="WELDER")
-
-
 def _answer(request_id: str) -> dict[str, Any]:
     return {"project_id": PO_1, "task_id": TASK, "command": "some", "by": "m", "request_id": request_id}
+
+
+def task_followed(request_id: str) -> Message:
+    return TaskControlFollowed(**_answer(request_id), fence=3, attempt=1, at=NOON)
 
 
 def task_repeated(request_id: str) -> Message:

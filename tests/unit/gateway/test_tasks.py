@@ -17,6 +17,7 @@ from libs.contracts.by_hand import (
     TaskCorrected,
     TaskRetried,
 )
+from libs.contracts.execution import TaskCompleted, TaskFailed, TaskProgressed
 from libs.contracts.floor import ExplainTask, TaskExplained
 from libs.messaging.records import Incoming
 from services.gateway.api import floor_bodies
@@ -26,7 +27,7 @@ from tests.unit.gateway.floor import (
     TASK,
     explained,
     place,
-    task_completed,
+    task_followed,
     task_held,
     task_refused,
     task_released,
@@ -129,8 +130,8 @@ DONE: dict[str, tuple[Any, dict[str, Any], Any]] = {
     "hold": (HoldTask, WORD, task_held),
     "release": (ReleaseTask, WORD, task_released),
     "retry": (RetryTask, WORD, lambda id_: TaskRetried(**place(id_), reason="r", execution_withdrawn=7)),
-    "complete": (CompleteTask, WORD, task_completed),
-    "scrap": (ScrapTask, WORD, task_completed),
+    "complete": (CompleteTask, WORD, task_followed),
+    "scrap": (ScrapTask, WORD, task_followed),
     "correct": (CorrectTask, CORRECTION, lambda id_: TaskCorrected.model_validate(place(id_) | CORRECTED)),
 }
 EVERY = pytest.mark.parametrize("word", DONE)
@@ -190,8 +191,11 @@ class TestWord:
         assert len({(sent.envelope.id, sent.data.request_id) for sent in world.sent}) == 1
 
     async def test_what_devices_report_is_nobody_s_outcome(self, world: World) -> None:
-        """Although a device's report may go on with the correlation of what an operator said."""
-        world.answer = lambda command: [(task_completed(None), None), (task_held(None), None)]
+        """Although a device's report may go on with the correlation of what an operator said. By far the most of what
+        they cause is passed over unread."""
+        read = {cls for subscription in world.subscriptions for cls in subscription.handlers}
+        assert not {TaskCompleted, TaskProgressed, TaskFailed} & read
+        world.answer = lambda command: [(task_held(None), None)]
         answer = await self.say(world, "release", Prefer="wait=0")
 
         assert answer.status_code == 202
