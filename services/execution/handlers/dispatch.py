@@ -125,7 +125,7 @@ class DispatchHandlers:
         if contest.cut_short and len(grants) == self.leases_at_once:
             # More than one transaction's worth: others of the partition come first, then this again.
             work.send(DispatchRequested(device_type=device_type), Cause(site=site))
-        for other in await self.looking.could_help(site, contest.unserved, work):
+        for other in await self.looking.could_help(site, device_type, contest.unserved, work):
             work.send(DispatchRequested(device_type=other), Cause(site=site))
 
     async def _contest(

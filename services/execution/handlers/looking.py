@@ -103,16 +103,18 @@ class Looking:
                         heads.append(_head(row, source))
         return heads
 
-    async def could_help(self, site: str, unserved: Iterable[Source], work: Work) -> list[str]:
-        """Other device types with a free slot for what waits on here."""
+    async def could_help(self, site: str, device_type: str, unserved: Iterable[Source], work: Work) -> list[str]:
+        """Other device types with a free slot for what waits on here. What is borrowed goes on to those that are less
+        preferred: they left it to this one, as long as that had a slot."""
         helpful: dict[str, None] = {}
         elsewhere: dict[str, Slots] = {}
         for source in unserved:
+            alternatives = source.step.alternatives or ()
             if source.borrowed:
-                continue
-            for device_type in source.step.alternatives or ():
-                if await self._fits_any(site, (device_type,), source, elsewhere, work):
-                    helpful[device_type] = None
+                alternatives = alternatives[alternatives.index(device_type) + 1 :]
+            for other in alternatives:
+                if await self._fits_any(site, (other,), source, elsewhere, work):
+                    helpful[other] = None
                     break
         return list(helpful)
 

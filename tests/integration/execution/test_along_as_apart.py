@@ -14,7 +14,7 @@ from tests.harness import Kernel, handling
 from tests.integration.execution.talk import AT, given, look, nudged, online, release
 
 TYPES = ("lathe", "press", "saw")
-ROUNDS = 10
+ROUNDS = 6
 DEVICES = {f"{device_type}-{number}": device_type for device_type in TYPES for number in (1, 2)}
 
 
@@ -49,18 +49,16 @@ def an_order(dice: random.Random) -> dict[str, Any]:
                 "alternatives": others[: dice.choice([0, 0, 1, 2])] or None,
             }
         )
-    return {"steps": steps, "quantity": dice.randint(1, 5), "priority": dice.choice(["LOW", "MEDIUM", "HIGH"])}
+    return {"steps": steps, "quantity": dice.randint(1, 3), "priority": dice.choice(["LOW", "MEDIUM", "HIGH"])}
 
 
 async def settled(floor: Kernel, *messages: Any) -> list[TaskAssigned]:
     """What is assigned until nobody is to look again."""
     said = await floor.give(*messages) if messages else []
     assigned = [each.message for each in said if isinstance(each.message, TaskAssigned)]
-    due = sorted(set(nudged(said)))
-    while due:
-        said = await look(floor, due.pop(0))
+    while due := sorted(set(nudged(said))):
+        said = [each for device_type in due for each in await look(floor, device_type)]
         assigned += [each.message for each in said if isinstance(each.message, TaskAssigned)]
-        due = sorted({*due, *nudged(said)})
     return assigned
 
 
@@ -75,7 +73,7 @@ async def state(floor: Kernel, name: str, *left_out: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_the_same_tasks_go_to_the_same_devices_and_look_the_same(floors: dict[bool, Kernel], seed: int) -> None:
     dice = random.Random(seed)
     orders = {f"P{number}": an_order(dice) for number in range(5)}

@@ -64,6 +64,20 @@ class TestAlternatives:
         assert nudged(await look(floor, "saw")) == [], "nobody can help: the two do not keep each other busy"
         assert nudged(await look(floor, "laser")) == []
 
+    async def test_what_the_preferred_alternative_gives_to_others_goes_to_the_next(self, floor: Kernel) -> None:
+        """Saws are planned, all busy; the laser has a slot, so the press leaves the task to it; but it gives the slot
+        to a task of its own that is more urgent."""
+        for device_id, device_type in (("saw-1", "saw"), ("laser-1", "laser"), ("press-1", "press")):
+            await online(floor, device_id, device_type)
+        await release(floor, "A")
+        assert given(await look(floor)) == [("A/10/R/1/1", "saw-1")]
+        await release(floor, "X", {"alternatives": ["laser", "press"]})
+        await release(floor, "Y", {"device_type": "laser"}, priority="URGENT")
+        assert given(await look(floor, "press")) == [], "the laser is preferred, and has a slot"
+        said = await look(floor, "laser")
+        assert (given(said), nudged(said)) == ([("Y/10/R/1/1", "laser-1")], ["press"])
+        assert given(await look(floor, "press")) == [("X/10/R/1/1", "press-1")]
+
     async def test_a_report_of_the_alternative_counts(self, floor: Kernel) -> None:
         await online(floor, "laser-1", "laser")
         await release(floor, "P", {"alternatives": ["laser"]})
