@@ -132,9 +132,13 @@ class MongoWaiting:
         into = {"$merge": {"into": self._entries.name, "whenMatched": "keepExisting"}}
         await driver.aggregate(self._tasks, [{"$match": waiting}, {"$project": dict.fromkeys(names, 1)}, into])
         await self._tasks.update_many({"queue": {"$exists": True}}, {"$unset": dict.fromkeys(names[:3], 1)})
-        for name in known:
-            if name.partition("_1")[0] in {"queue", "also", "fresh_until", "delayed_until"}:
+        gone = [name for name in known if name.partition("_1")[0] in {"also", "fresh_until", "delayed_until"}]
+        for name in [*gone, _BEFORE]:  # the one that tells comes last
+            try:
                 await self._tasks.drop_index(name)
+            except driver.PyMongoError:
+                if name in await self._tasks.index_information():  # and not dropped by another instance meanwhile
+                    raise
 
 
 def _entry(task: Task) -> Document:
