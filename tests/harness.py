@@ -10,7 +10,6 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from pymongo.errors import AutoReconnect
 
 from libs.contracts import envelope
 from libs.contracts.base import Message, messages_on
@@ -30,7 +29,6 @@ structlog.configure(
 
 PATIENCE_SECONDS = 60.0
 """How long a test waits for what must come; reached only when it fails."""
-LEFT_OPEN_SECONDS = 75.0
 
 
 @dataclass(frozen=True)
@@ -252,16 +250,8 @@ async def eventually(condition: Callable[[], Any]) -> Any:
 
 
 async def _leave(service: Service) -> None:
-    """The server may keep a transaction that was cut off by the stop for up to a minute, and the database with it."""
     client = service.backends.client
-    deadline = time.monotonic() + LEFT_OPEN_SECONDS
-    while True:
-        try:
-            await client.drop_database(service.backends.database.name)
-            break
-        except AutoReconnect:
-            if time.monotonic() > deadline:
-                raise
+    await client.drop_database(service.backends.database.name)
     closed: Any = client.close()
     if hasattr(closed, "__await__"):
         await closed
