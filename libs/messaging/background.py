@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 SHORTEST_LEASE = 3.0
 """Seconds that a leader's lease holds at least: so long nobody ticks when it dies."""
 
+FINISH_SECONDS = 5.0
+"""How long a stop waits for a step in hand."""
+
 RELAY_SECONDS = 1.0
 RELAY_LEASE_SECONDS = 10.0
 LEFT_BEHIND_SECONDS = 3.0
@@ -37,8 +40,17 @@ class Background:
         self.step = step
 
     async def run(self) -> None:
+        """Until it is cancelled. The step in hand is let finish: one that is cut off may leave a transaction open on
+        the server, which keeps its locks for a minute."""
         while True:
-            await self.once()
+            step = asyncio.create_task(self.once())
+            try:
+                await asyncio.shield(step)
+            except asyncio.CancelledError:
+                await asyncio.wait({step}, timeout=FINISH_SECONDS)
+                step.cancel()
+                await asyncio.gather(step, return_exceptions=True)
+                raise
             await asyncio.sleep(self.seconds)
 
     async def once(self) -> None:

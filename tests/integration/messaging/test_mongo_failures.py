@@ -13,11 +13,12 @@ from pymongo.errors import OperationFailure
 from libs.contracts import erp, topics
 from libs.devkit.backends.embedded import Mongod
 from libs.kernel.errors import Busy, Conflict, Transient
+from libs.messaging.background import ticking
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
 from libs.messaging.processor import Processor
 from libs.messaging.records import Cause, Incoming, Record, encode
-from libs.messaging.routes import Subscription
+from libs.messaging.routes import Subscription, Tick
 from libs.messaging.work import Work
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
@@ -252,6 +253,29 @@ async def test_after_a_broken_connection_it_does_not_stand_in_its_own_way(
         await bench.close()
 
     assert (cuts, effects, bench.answered) == (1, ["a", "b"], ["a", "b"])
+
+
+async def test_a_stop_in_the_middle_of_a_tick_leaves_no_transaction_open(bench: Bench) -> None:
+    """Given up while its first command was under way, the server would begin it afterwards, and keep its locks."""
+
+    async def tick(work: Work) -> None:
+        await bench.database["effects"].insert_one({"id": "a"}, session=work.transaction.handle)
+
+    ticks = ticking("test", Tick("notes", 60.0, tick), bench.store, bench)
+    slow = {
+        "failCommands": ["insert"],
+        "blockConnection": True,
+        "blockTimeMS": 1000,
+        "namespace": f"{bench.database.name}.effects",
+    }
+    async with bench.failing({"times": 1}, **slow):
+        running = asyncio.create_task(ticks.run())
+        await asyncio.sleep(0.3)  # it is under way; had it not begun, nothing would be left open either
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert await bench.database["effects"].count_documents({"id": "a"}) == 1
+    async with asyncio.timeout(5):
+        await bench.database["effects"].drop()
 
 
 class TestAway:

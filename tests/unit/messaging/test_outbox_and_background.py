@@ -219,3 +219,40 @@ class TestTicks:
             await running
 
         assert turns[:3] == [0, 1, 2]
+
+    async def test_a_stop_lets_the_step_in_hand_finish(self) -> None:
+        begun, goes_on = asyncio.Event(), asyncio.Event()
+        finished: list[int] = []
+
+        async def step() -> None:
+            begun.set()
+            await goes_on.wait()
+            finished.append(1)
+
+        running = asyncio.create_task(Background("turns", 0.0, step).run())
+        await begun.wait()
+        running.cancel()
+        await asyncio.sleep(0)
+        assert not running.done()
+        goes_on.set()
+        await asyncio.gather(running, return_exceptions=True)
+        assert (finished, running.cancelled()) == ([1], True), "and no other is begun"
+
+    async def test_a_stop_does_not_wait_for_good(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(background, "FINISH_SECONDS", 0.01)
+        begun = asyncio.Event()
+        cut_off: list[int] = []
+
+        async def step() -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cut_off.append(1)
+                raise
+
+        running = asyncio.create_task(Background("turns", 0.0, step).run())
+        await begun.wait()
+        running.cancel()
+        await asyncio.wait_for(asyncio.gather(running, return_exceptions=True), 5)
+        assert cut_off == [1], "nothing of it goes on behind our back"
