@@ -262,15 +262,13 @@ async def test_a_stop_in_the_middle_of_a_tick_leaves_no_transaction_open(bench: 
         await bench.database["effects"].insert_one({"id": "a"}, session=work.transaction.handle)
 
     ticks = ticking("test", Tick("notes", 60.0, tick), bench.store, bench)
-    slow = {
-        "failCommands": ["insert"],
-        "blockConnection": True,
-        "blockTimeMS": 1000,
-        "namespace": f"{bench.database.name}.effects",
-    }
+    effects, admin = f"{bench.database.name}.effects", bench.client.admin
+    slow = {"failCommands": ["insert"], "blockConnection": True, "blockTimeMS": 1000, "namespace": effects}
+    before = await admin.command({"configureFailPoint": "failCommand", "mode": "off"})
     async with bench.failing({"times": 1}, **slow):
         running = asyncio.create_task(ticks.run())
-        await asyncio.sleep(0.3)  # it is under way; had it not begun, nothing would be left open either
+        under_way = {"timesEntered": before["count"] + 1, "maxTimeMS": 8_000}
+        await admin.command("waitForFailPoint", "failCommand", **under_way)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert await bench.database["effects"].count_documents({"id": "a"}) == 1
