@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from libs.contracts import topics
-from libs.contracts.base import Count, Message, Positive, Problem, Time, message
+from libs.contracts.base import Count, Message, Positive, Problem, Text, Time, message
 from libs.contracts.devices import TaskId
 from libs.contracts.execution import TaskEvent
 
@@ -16,7 +16,7 @@ class TaskCommand(Message):
     project_id: str = Field(min_length=1, max_length=100)
     task_id: TaskId = Field(min_length=1, max_length=400)
     by: str = Field(min_length=1, max_length=200, description="who wants it")
-    reason: str = Field(min_length=1, max_length=1000)
+    reason: Text = Field(min_length=1)
     request_id: str | None = Field(None, min_length=1, max_length=256, description="comes back with the answer")
 
 

@@ -7,9 +7,10 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from libs.contracts import topics
-from libs.contracts.base import Code, Data, Message, Positive, Problem, message
+from libs.contracts.base import Code, Data, Message, Positive, Problem, Text, message, upcaster
+from libs.contracts.canonical import canonical_json
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[Text, Field(min_length=1)]
 
 
 class OnExhausted(StrEnum):
@@ -47,7 +48,7 @@ class Step(Data):
     expected_seconds: float = Field(gt=0, le=31_536_000, allow_inf_nan=False)
     depends_on: tuple[Positive, ...] | None = None
     parameters: dict[str, Any] = {}
-    max_attempts: int = Field(3, strict=True, ge=1, le=1000)
+    max_attempts: int = Field(3, ge=1, le=1000)
     on_exhausted: OnExhausted = OnExhausted.HOLD
     alternatives: tuple[Code, ...] | None = Field(
         None, max_length=20, description="other device types that can do it, the preferred one first"
@@ -56,9 +57,7 @@ class Step(Data):
         None, max_length=20, description="properties that a device must have, all of them"
     )
     device_group: Code | None = Field(None, description="only devices of this group")
-    pieces: int | None = Field(
-        None, strict=True, ge=1, le=1_000_000, description="pieces that the step makes; absent: 1"
-    )
+    pieces: int | None = Field(None, ge=1, le=1_000_000, description="pieces that the step makes; absent: 1")
 
 
 class ProductRecipe(Data):
@@ -99,6 +98,8 @@ class PublishDeviceType(DeviceTypeContent, Message):
 
 @message("catalog.recipe.publish.v1", topics.CATALOG_COMMANDS, key="recipe_code")
 class PublishRecipe(RecipeContent, Message):
+    VERBATIM = True
+
     recipe_code: Code
 
 
@@ -182,7 +183,13 @@ class Definition(Data):
     code: Code
     version: Positive
     content_hash: str
-    content: dict[str, Any] = Field(description="RecipeContent or ProductContent as JSON")
+    content: str = Field(description="RecipeContent or ProductContent as canonical JSON: the text that was hashed")
+
+    @staticmethod
+    def in_text(older: dict[str, Any]) -> dict[str, Any]:
+        """A definition of the older version, whose content was a JSON object, as one of this version."""
+        content = older.get("content")
+        return older if isinstance(content, str) else older | {"content": canonical_json(content)}
 
 
 class ResolvedLine(Data):
@@ -200,12 +207,19 @@ class ResolveOrder(Message):
     lines: tuple[WantedLine, ...]
 
 
-@message("catalog.order.resolved.v1", topics.CATALOG_REPLIES, key="project_id")
+@message("catalog.order.resolved.v2", topics.CATALOG_REPLIES, key="project_id")
 class OrderResolved(Message):
+    """The definitions that the order needs. Since v2 their content is a text, which nothing on the way can change."""
+
     activation_id: str
     project_id: str
     lines: tuple[ResolvedLine, ...]
     definitions: tuple[Definition, ...]
+
+
+@upcaster("catalog.order.resolved.v1", OrderResolved)
+def resolved_v1(data: dict[str, Any]) -> dict[str, Any]:
+    return data | {"definitions": [Definition.in_text(each) for each in data["definitions"]]}
 
 
 @message("catalog.order.unresolvable.v1", topics.CATALOG_REPLIES, key="project_id")

@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from libs.contracts import topics
-from libs.contracts.base import Code, Count, Data, Message, Positive, Priority, Problem, Time, message
+from libs.contracts.base import Code, Count, Data, Message, Positive, Priority, Problem, Text, Time, message
 from libs.contracts.checks import Found, found, with_all
 
 MOST_LINES = 1000
@@ -57,7 +57,7 @@ class OrderRequested(Message):
     priority: Priority = Priority.MEDIUM
     deadline: Time | None = None
     auto_activate: bool = True
-    customer_ref: str | None = Field(None, max_length=256)
+    customer_ref: Text | None = None
 
     @field_validator("lines", mode="wrap")
     @classmethod
@@ -83,7 +83,7 @@ class OrderCancelled(Message):
 
     order_id: Code
     revision: Positive
-    reason: str = Field("", max_length=1000)
+    reason: Text = ""
 
 
 class OrderAnswer(Message):

@@ -281,6 +281,7 @@ class TaskEvent(Message):
     at: Time
     by: str | None = Field(None, description="the operator who said so, where no device did")
     request_id: str | None = Field(None, description="of the operator's command")
+    warning: str | None = Field(None, description="what was wrong with the report beside what it tells")
 
 
 @message("execution.task.completed.v1", topics.EXECUTION_EVENTS, key="project_id")
@@ -340,6 +341,7 @@ class ReportIgnored(Message):
     device_id: Code
     report_type: str
     reason: IgnoredReason
+    warning: str | None = Field(None, description="what was wrong with the report beside what it tells")
 
 
 @message("execution.dispatch.requested.v1", topics.EXECUTION_DISPATCH, key="device_type")

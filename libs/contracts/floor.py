@@ -5,12 +5,11 @@ from enum import StrEnum
 from pydantic import Field
 
 from libs.contracts import topics
-from libs.contracts.base import Code, Count, Data, Message, Positive, Problem, Time, message
+from libs.contracts.base import Code, Count, Data, Message, Positive, Problem, Text, Time, message
 from libs.contracts.devices import DeviceState, PropertyValue, TaskId
 from libs.contracts.execution import TaskEvent
 
 By = Field(min_length=1, max_length=200, description="who wants it")
-Why = Field(min_length=1, max_length=1000)
 
 
 @message("execution.device.hold.v1", topics.EXECUTION_DEVICE_COMMANDS, key="device_id")
@@ -19,7 +18,7 @@ class HoldDevice(Message):
 
     device_id: Code
     by: str = By
-    reason: str = Why
+    reason: Text = Field(min_length=1)
 
 
 @message("execution.device.release.v1", topics.EXECUTION_DEVICE_COMMANDS, key="device_id")
@@ -44,6 +43,7 @@ class DeviceChanged(Message):
     groups: tuple[Code, ...] = ()
     properties: dict[Code, PropertyValue] = {}
     at: Time
+    warning: str | None = Field(None, description="what was wrong with the message beside what it tells")
 
 
 @message("execution.device.control-refused.v1", topics.EXECUTION_DEVICE_EVENTS, key="device_id")
@@ -60,7 +60,7 @@ class HoldDeviceType(Message):
 
     device_type: Code
     by: str = By
-    reason: str = Why
+    reason: Text = Field(min_length=1)
 
 
 @message("execution.device-type.release.v1", topics.EXECUTION_DISPATCH, key="device_type")

@@ -5,8 +5,8 @@ from enum import StrEnum
 from pydantic import Field
 
 from libs.contracts import topics
-from libs.contracts.base import Code, Data, Message, Positive, Priority, Problem, Time, message
-from libs.contracts.erp import LineProgress, LineTarget, SnapshotRef
+from libs.contracts.base import Code, Message, Positive, Priority, Problem, Text, Time, message
+from libs.contracts.erp import LineProgress, LineTarget, OrderLine, SnapshotRef
 from libs.contracts.execution import RebasedRecipe
 
 
@@ -37,7 +37,7 @@ class ResumeProject(Message):
 @message("projects.project.cancel.v1", topics.PROJECTS_COMMANDS, key="project_id")
 class CancelProject(Message):
     project_id: str
-    reason: str = Field("", max_length=1000)
+    reason: Text = ""
 
 
 @message("projects.project.change.v1", topics.PROJECTS_COMMANDS, key="project_id")
@@ -57,7 +57,7 @@ class RebaseProject(Message):
     project_id: str
     from_execution: Positive = 1
     by: str = Field(min_length=1, max_length=200, description="who wants it")
-    reason: str = Field(min_length=1, max_length=1000)
+    reason: Text = Field(min_length=1)
 
 
 class UndoDecision(StrEnum):
@@ -71,13 +71,6 @@ class UndoDecision(StrEnum):
 class UnstickActivation(Message):
     project_id: str
     decision: UndoDecision
-
-
-class ProjectLine(Data):
-    line_id: Code
-    product_code: Code | None = None
-    recipe_code: Code | None = None
-    quantity: Positive
 
 
 @message("projects.project.changed.v1", topics.PROJECTS_EVENTS, key="project_id")
@@ -94,7 +87,7 @@ class ProjectChanged(Message):
     priority: Priority
     deadline: Time | None = None
     customer_ref: str | None = None
-    lines: tuple[ProjectLine, ...]
+    lines: tuple[OrderLine, ...]
     snapshots: tuple[SnapshotRef, ...] = ()
     errors: tuple[Problem, ...] = ()
 

@@ -1,18 +1,18 @@
 """Planning of devices: reserved for a span of time, and the shifts that they work."""
 
-from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
 from libs.contracts import topics
-from libs.contracts.base import Code, Data, Message, Problem, Time, message
+from libs.contracts.base import Code, Data, Day, Message, Problem, Text, Time, message
 
 By = Annotated[str, Field(min_length=1, max_length=200)]
 """Who wants it."""
 
-Reason = Annotated[str, Field(max_length=1000)]
+Reason = Text
+"""Why."""
 
 
 class Planned(Data):
@@ -117,7 +117,7 @@ class WeeklyShift(WorkingHours):
 class CalendarException(Data):
     """What begins on this date takes the place of the shifts of its weekday; nothing makes it a day off."""
 
-    date: date
+    date: Day
     shifts: tuple[WorkingHours, ...] = Field(max_length=10)
 
 

@@ -1,16 +1,25 @@
 """Freezing recipe and product versions for an activation, and letting go of them when it is undone."""
 
+from typing import Any
+
 from libs.contracts import topics
-from libs.contracts.base import Message, Problem, message
+from libs.contracts.base import Message, Problem, message, upcaster
 from libs.contracts.catalog import Definition
 from libs.contracts.erp import SnapshotRef
 
 
-@message("snapshot.freeze.v1", topics.SNAPSHOT_COMMANDS, key="project_id")
+@message("snapshot.freeze.v2", topics.SNAPSHOT_COMMANDS, key="project_id")
 class FreezeSnapshots(Message):
+    """Refer to a snapshot of every definition. Since v2 their content is a text, which nothing on the way changes."""
+
     activation_id: str
     project_id: str
     definitions: tuple[Definition, ...]
+
+
+@upcaster("snapshot.freeze.v1", FreezeSnapshots)
+def freeze_v1(data: dict[str, Any]) -> dict[str, Any]:
+    return data | {"definitions": [Definition.in_text(each) for each in data["definitions"]]}
 
 
 @message("snapshot.release.v1", topics.SNAPSHOT_COMMANDS, key="project_id")

@@ -119,6 +119,9 @@ INSIGHT_EVENTS = Topic("insight.events.v1", "subject", "insight", "events", 4)
 
 TOPICS: tuple[Topic, ...] = tuple(topic for topic in list(vars().values()) if isinstance(topic, Topic))
 
+OUR_SOURCES = frozenset(f"/{service}" for service in {topic.owner for topic in TOPICS} | {"gateway"})
+"""The sources of our own services' messages."""
+
 
 def fixed_topics() -> tuple[Topic, ...]:
     """The topics that exist from the start, dead letters not included."""

@@ -114,6 +114,7 @@ class Consumer:
             max_records=subscription.batch_size or settings.batch_size,
             batch_timeout_ms=POLL_MS,
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
             ack_policy=AckPolicy.MANUAL,
             listener=self.assignment,
             parser=_untouched,

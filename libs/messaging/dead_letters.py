@@ -1,11 +1,16 @@
 """Dead letters: the record as it came, and why it could not be read or applied, in headers."""
 
+import json
 import traceback
 from dataclasses import dataclass
 from datetime import datetime
 
+from libs.contracts.base import Problem
 from libs.kernel.clock import rfc3339
 from libs.messaging.records import RawRecord, Record
+
+MOST_PROBLEMS = 50
+"""Problems of one record that are told one by one; the reason has all of them in a sentence."""
 
 LONGEST_STACK = 4000
 """Characters of a stack trace that are kept; its end says most."""
@@ -20,11 +25,14 @@ class DeadLetter:
     error: str
     stack: str
     attempts: int
+    problems: tuple[Problem, ...] = ()
+    """What is wrong in its data, place by place; empty where it is not the data."""
 
     @classmethod
     def of(cls, record: RawRecord, error: BaseException, attempts: int) -> "DeadLetter":
         stack = "".join(traceback.format_exception(error))[-LONGEST_STACK:]
-        return cls(record, str(error) or type(error).__name__, type(error).__name__, stack, attempts)
+        reason, problems = str(error) or type(error).__name__, getattr(error, "problems", ())
+        return cls(record, reason, type(error).__name__, stack, attempts, problems)
 
     def as_record(self, topic: str, consumer: str, now: datetime) -> Record:
         """For the topic's `.dlq`: key, value and headers unchanged, `dlq_*` headers added.
@@ -45,6 +53,9 @@ class DeadLetter:
             "dlq_consumer": consumer,
             "dlq_at": rfc3339(now),
         }
+        if self.problems:
+            told = [problem.model_dump() for problem in self.problems[:MOST_PROBLEMS]]
+            facts["dlq_problems"] = json.dumps(told, ensure_ascii=False)
         headers += [(name, text.encode("utf-8", "replace")) for name, text in facts.items()]
         key, value = self.record.key, self.record.value
         if key is None and value is None:

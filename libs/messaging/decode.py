@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from libs.contracts.base import Message
+from libs.contracts.base import Problem
 from libs.contracts.envelope import Unreadable, peek_type, read
 from libs.contracts.problems import problems_of
+from libs.contracts.reading import read_data, sentence, upcast_data
 from libs.kernel.clock import utc_now
 from libs.messaging.dead_letters import DeadLetter
 from libs.messaging.fetching import Illegible
@@ -29,18 +30,17 @@ class Decoded:
 def decode(records: Sequence[RawRecord], subscription: Subscription) -> Decoded:
     """Read headers first, then the body; pass over what is for others, set aside what nobody can read."""
     result = Decoded()
-    types = subscription.types
     for record in records:
         if record.value is None and subscription.topic.compacted and not isinstance(record, Illegible):
             result.passed_over += 1  # A tombstone: Kafka's own word for "forget this key", no message of anybody.
             continue
         if not subscription.answers_for_all:
             type_ = peek_type(record.headers)
-            if type_ is not None and type_ not in types:
+            if type_ is not None and type_ not in subscription.types:
                 result.passed_over += 1
                 continue
         try:
-            message = _message(record, types, subscription)
+            message = _message(record, subscription)
         except Exception as error:  # Unreadable; any other is a defect here, which must not stop the neighbours
             result.unreadable.append(DeadLetter.of(record, error, attempts=1))
             continue
@@ -51,24 +51,26 @@ def decode(records: Sequence[RawRecord], subscription: Subscription) -> Decoded:
     return result
 
 
-def _message(record: RawRecord, types: dict[str, type[Message]], subscription: Subscription) -> Incoming[Any] | None:
+def _message(record: RawRecord, subscription: Subscription) -> Incoming[Any] | None:
     if isinstance(record, Illegible):
         raise record.error
     envelope, body = read(record.headers, record.value, _arrival(record))
-    cls = types.get(envelope.type)
+    cls = subscription.types.get(envelope.type)
     if cls is None:
         if subscription.answers_for_all:
-            expected = ", ".join(sorted(types))
+            expected = ", ".join(sorted(subscription.types))
             raise Unreadable(f"the type {envelope.type!r} is not known here, these are: {expected}")
         return None
+    older = subscription.older.get(envelope.type)
     try:
-        return Incoming(envelope, cls.model_validate_json(body), record)
+        data, warnings = read_data(cls, upcast_data(older, body) if older else body, envelope.time)
     except ValidationError as error:
         problems = problems_of(error)
         if subscription.invalid is None or not _is_object(error):
-            details = "; ".join(f"{problem.path or '$'}: {problem.message}" for problem in problems)
-            raise Unreadable(f"{envelope.type}: {details}") from None
+            raise Unreadable(f"{envelope.type}: {sentence(problems)}", problems) from None
         return Incoming(envelope, cls.model_construct(), record, body, problems)
+    mended = tuple(Problem(code="NOT_READABLE", path="", message=text) for text in envelope.mended)
+    return Incoming(envelope, data, record, body, warnings=(*mended, *warnings))
 
 
 def _is_object(error: ValidationError) -> bool:

@@ -196,7 +196,7 @@ class Processor:
         """
         by_key: dict[str, Incoming[Any]] = {}
         for message in messages:
-            by_key.setdefault(f"{self.consumer}|{message.site}|{message.envelope.id}", message)
+            by_key.setdefault(f"{self.consumer}|{message.site}|{message.envelope.identity}", message)
         work: Work | None = None
         try:
             async with self._store.transaction() as transaction:

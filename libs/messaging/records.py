@@ -7,6 +7,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from libs.contracts.base import Message, Problem, dump
 from libs.contracts.envelope import Cause as Cause
 from libs.contracts.envelope import Envelope, Headers, write
+from libs.contracts.reading import sentence
 from libs.kernel.clock import utc_now
 from libs.kernel.errors import Permanent
 from libs.kernel.ids import new_id
@@ -59,17 +60,27 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Incoming(Generic[M]):
-    """One consumed message. `problems` is not empty when the data broke the contract: then `data` is unset."""
+    """One consumed message. `problems` is not empty when the data broke the contract: then `data` is unset; `body` is
+    the data as it was sent.
+
+    `warnings` says what was wrong beside the fact that the message tells.
+    """
 
     envelope: Envelope
     data: M
     record: RawRecord
     body: bytes = b""
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def site(self) -> str:
         return self.envelope.site
+
+    @property
+    def warning(self) -> str | None:
+        """All warnings in one text."""
+        return sentence(self.warnings) or None
 
     @property
     def cause(self) -> Cause:
@@ -79,7 +90,8 @@ class Incoming(Generic[M]):
     def traced(self, traceparent: str) -> "Incoming[M]":
         if traceparent == self.envelope.traceparent:
             return self
-        return Incoming(self.envelope.traced(traceparent), self.data, self.record, self.body, self.problems)
+        envelope = self.envelope.traced(traceparent)
+        return Incoming(envelope, self.data, self.record, self.body, self.problems, self.warnings)
 
 
 def encode(

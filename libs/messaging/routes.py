@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from libs.contracts.base import Message, messages_on
+from libs.contracts.base import Message, OlderVersion, messages_on, older_versions
 from libs.contracts.topics import Topic
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
@@ -38,9 +39,19 @@ class Subscription:
             if cls not in known:
                 raise ValueError(f"{cls.__name__} does not travel on {self.topic.name}")
 
-    @property
+    @cached_property
     def types(self) -> dict[str, type[Message]]:
-        return {cls.TYPE: cls for cls in self.handlers}
+        """The types that are read, older versions among them, each with the class as which it is read."""
+        return {type_: older.cls for type_, older in self.older.items()} | {cls.TYPE: cls for cls in self.handlers}
+
+    @cached_property
+    def older(self) -> dict[str, OlderVersion]:
+        """The older versions of what is handled, by type."""
+        return {
+            type_: each
+            for (topic, type_), each in older_versions().items()
+            if topic == self.topic.name and each.cls in self.handlers
+        }
 
     @property
     def answers_for_all(self) -> bool:

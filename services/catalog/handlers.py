@@ -15,7 +15,8 @@ from libs.contracts.catalog import (
     RetireProduct,
     RetireRecipe,
 )
-from libs.kernel.errors import Permanent
+from libs.contracts.envelope import Unreadable
+from libs.contracts.reading import sentence
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.catalog.domain import publishing, resolving
@@ -122,7 +123,7 @@ def _command(message: Incoming[Any]) -> Command:
     """What the message asks for, also when its data breaks the contract, as long as a code to answer under is there.
 
     Raises:
-        Permanent: nobody can be told; the message is a dead letter.
+        Unreadable: nobody can be told; the message is a dead letter.
     """
     if isinstance(message.data, ResolveOrder) and not message.problems:
         return message.data
@@ -131,7 +132,7 @@ def _command(message: Incoming[Any]) -> Command:
     body = pydantic_core.from_json(message.body) if message.problems else message.data.model_dump(exclude_none=True)
     code = body.get(_CODES[kind]) if kind is not None else None
     if kind is None or not isinstance(code, str) or not 1 <= len(code) <= LONGEST_CODE_ANSWERED:
-        raise Permanent("; ".join(f"{problem.path or '$'}: {problem.message}" for problem in message.problems))
+        raise Unreadable(f"{message.envelope.type}: {sentence(message.problems)}", message.problems)
     if message.envelope.type in _RETIRES:
         return Retire(Key(kind, code), message.problems)
     return Publish(Key(kind, code), body, message.problems)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from libs.contracts import envelope
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.insight.domain.events import StoredEvent
@@ -22,6 +21,5 @@ class InsightHandlers:
 
 def _stored(message: Incoming[Any], work: Work) -> StoredEvent:
     """With the data as it was sent: the message class knows only the fields of its own version."""
-    record = message.record
-    _, data = envelope.read(record.headers, record.value, message.envelope.time)
-    return StoredEvent(message.envelope, data, type(message.data).TOPIC.name, record.partition, record.offset, work.now)
+    record, topic = message.record, type(message.data).TOPIC.name
+    return StoredEvent(message.envelope, message.body, topic, record.partition, record.offset, work.now)

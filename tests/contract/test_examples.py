@@ -7,9 +7,11 @@ from typing import Any
 import orjson
 import pytest
 
-from libs.contracts.base import Message, all_messages, dump
+from libs.contracts.base import Message, all_messages, dump, older_versions
 from libs.contracts.envelope import STRUCTURED_CONTENT_TYPE, read, write
 from libs.contracts.export import EXAMPLES, artefact_name
+from libs.contracts.reading import read_data, upcast_data
+from tests.contract.conftest import load
 
 ARRIVED = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -20,8 +22,20 @@ def parsed(cls: type[Message], example: Any) -> Message:
 
 def test_there_is_an_example_of_every_message_and_none_of_anything_else() -> None:
     names = {artefact_name(cls) for cls in all_messages().values()}
+    older = {f"{type_}.json" for _, type_ in older_versions()}
 
-    assert {path.name for path in EXAMPLES.glob("*")} == names
+    assert {path.name for path in EXAMPLES.glob("*")} == names | older
+
+
+def test_an_older_version_is_read_as_the_newest() -> None:
+    for (topic, type_), older in older_versions().items():
+        example = load(EXAMPLES / f"{type_}.json")
+
+        read_as, warnings = read_data(older.cls, upcast_data(older, example.value), ARRIVED)
+
+        newest = load(EXAMPLES / artefact_name(older.cls))
+        assert (example.topic, warnings) == (topic, ()), type_
+        assert read_as == parsed(older.cls, newest), type_
 
 
 def test_it_stands_on_its_topic_under_its_key_and_type(cls: type[Message], example: Any) -> None:

@@ -148,5 +148,5 @@ def _definitions(used: dict[Key, Entry]) -> Iterator[Definition]:
                     code=key.code,
                     version=entry.version,
                     content_hash=entry.content_hash,
-                    content=entry.content,
+                    content=entry.text,
                 )

@@ -13,7 +13,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from libs.contracts.base import Data, Positive, Priority, Time
+from libs.contracts.base import Data, Positive, Priority, Text, Time
 from libs.contracts.checks import Found, found, with_all
 from libs.contracts.erp import MOST_LINES, LineTarget
 from libs.contracts.projects import UndoDecision
@@ -32,7 +32,7 @@ def _never_null(schema: dict[str, Any]) -> None:
 
 
 class Cancellation(Data):
-    reason: str = Field("", max_length=1000)
+    reason: Text = ""
 
 
 class Change(Data):
@@ -69,7 +69,7 @@ class Change(Data):
 class RebaseWish(Data):
     from_execution: Positive = Field(1, description="of every line and recipe; what is begun is never changed")
     by: str = Field(min_length=1, max_length=200, description="who wants it")
-    reason: str = Field(min_length=1, max_length=1000)
+    reason: Text = Field(min_length=1)
 
 
 class Unsticking(Data):

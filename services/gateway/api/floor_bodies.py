@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, TypeAdapter, ValidationError, model_validator
 
-from libs.contracts.base import Code, Data, Time
+from libs.contracts.base import Code, Data, Text, Time
 from libs.contracts.by_hand import Correction
 from libs.contracts.checks import Found, found, with_all
 from libs.contracts.reservations import By, Planned, Reason, ReservationKind, WorkingCalendar
@@ -18,7 +18,7 @@ class Word(Data):
     """Whose wish it is, and why: both stand in the audit."""
 
     by: str = Field(min_length=1, max_length=200, description="who wants it")
-    reason: str = Field(min_length=1, max_length=1000)
+    reason: Text = Field(min_length=1)
 
 
 class Release(Data):

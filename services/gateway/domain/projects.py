@@ -8,12 +8,11 @@ import orjson
 from pydantic import Field
 
 from libs.contracts.base import Code, Data, Positive, Priority, Problem, Time, jsonable
-from libs.contracts.erp import LineProgress, OrderRequested, SnapshotRef
+from libs.contracts.erp import LineProgress, OrderLine, OrderRequested, SnapshotRef
 from libs.contracts.execution import RebasedRecipe
 from libs.contracts.projects import (
     ActivationMoved,
     ProjectChanged,
-    ProjectLine,
     ProjectProgressed,
     ProjectRebased,
     ProjectState,
@@ -35,7 +34,7 @@ class Project(Data):
     priority: Priority
     deadline: Time | None = None
     customer_ref: str | None = None
-    lines: tuple[ProjectLine, ...]
+    lines: tuple[OrderLine, ...]
     snapshots: tuple[SnapshotRef, ...] = Field((), description="what it is built from, once it was activated")
     errors: tuple[Problem, ...] = Field((), description="why the last activation failed")
     created_at: Time

@@ -1,5 +1,6 @@
 """Freezing and releasing: `(activation, command) → (activation', snapshots, answer)`."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -66,9 +67,7 @@ def freeze(current: Activation | None, command: FreezeSnapshots) -> Outcome:
         return Outcome(_frozen(current))
     if problems := tuple(_problems(command)):
         return _rejected(command, problems)
-    snapshots = tuple(
-        Snapshot(each.content_hash, each.kind, each.code, canonical_json(each.content)) for each in command.definitions
-    )
+    snapshots = tuple(Snapshot(each.content_hash, each.kind, each.code, each.content) for each in command.definitions)
     refs = tuple(
         SnapshotRef(kind=each.kind, code=each.code, version=each.version, snapshot_id=each.content_hash)
         for each in command.definitions
@@ -94,7 +93,7 @@ def _problems(command: FreezeSnapshots) -> Iterator[Problem]:
         path = f"definitions[{index}]"
         try:
             actual = _hash(definition)
-        except NotCanonical as error:
+        except (NotCanonical, json.JSONDecodeError) as error:
             yield Problem(code="NOT_CANONICAL", path=f"{path}.content", message=str(error))
         else:
             if actual != definition.content_hash:
@@ -103,7 +102,16 @@ def _problems(command: FreezeSnapshots) -> Iterator[Problem]:
 
 
 def _hash(definition: Definition) -> str:
-    return content_hash(definition.kind, definition.code, definition.content)
+    """Of the content, if its text is the canonical one.
+
+    Raises:
+        NotCanonical: it says the same in other bytes.
+        json.JSONDecodeError: it is no JSON.
+    """
+    content = json.loads(definition.content)
+    if canonical_json(content) != definition.content:
+        raise NotCanonical("the content is not the canonical text of its JSON")
+    return content_hash(definition.kind, definition.code, content)
 
 
 def _frozen(activation: Activation) -> SnapshotsFrozen:

@@ -223,7 +223,7 @@ async def test_odd_names_in_parameters_come_back_as_they_were(catalog: Kernel) -
     await catalog.give(SAW, PublishRecipe.model_validate(body))
     [resolved] = await catalog.give(order(recipe_code="FRAME"))
     assert isinstance(resolved.message, OrderResolved)
-    assert resolved.message.definitions[0].content["steps"][0]["parameters"] == odd
+    assert orjson.loads(resolved.message.definitions[0].content)["steps"][0]["parameters"] == odd
 
 
 async def test_a_refused_topic_rejects_its_device_type_alone(catalog: Kernel, device_topics: Topics) -> None:

@@ -9,14 +9,13 @@ import httpx
 
 from libs.contracts.base import Message, Priority, Problem
 from libs.contracts.catalog import PublicationRejected, PublishRecipe, RecipePublished
-from libs.contracts.erp import OrderRequested
+from libs.contracts.erp import OrderLine, OrderRequested
 from libs.contracts.execution import StagingProgressed, TasksStaged
 from libs.contracts.projects import (
     ActivateProject,
     ActivationMoved,
     CommandRefused,
     ProjectChanged,
-    ProjectLine,
     ProjectRebased,
     ProjectState,
 )
@@ -54,7 +53,7 @@ def changed(
         cause=cause,
         at=utc_now(),
         priority=Priority.HIGH,
-        lines=(ProjectLine(line_id="10", product_code="CITY-BIKE", quantity=25),),
+        lines=(OrderLine(line_id="10", product_code="CITY-BIKE", quantity=25),),
     )
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from libs.contracts.base import Message
-from libs.contracts.canonical import content_hash
+from libs.contracts.canonical import canonical_json, content_hash
 from libs.contracts.catalog import Definition
 from libs.contracts.envelope import Envelope
 from libs.contracts.snapshot import FreezeSnapshots, ReleaseSnapshots
@@ -43,7 +43,11 @@ class Hot:
 def definition(code: str, version: int = 1, **content: Any) -> Definition:
     content = {"name": code, **content}
     return Definition(
-        kind="recipe", code=code, version=version, content_hash=content_hash("recipe", code, content), content=content
+        kind="recipe",
+        code=code,
+        version=version,
+        content_hash=content_hash("recipe", code, content),
+        content=canonical_json(content),
     )
 
 

@@ -98,7 +98,7 @@ async def test_in_one_batch_a_freeze_and_its_release_come_to_nothing(snapshot: K
 
 
 async def test_changed_content_is_rejected_and_leaves_nothing(snapshot: Kernel) -> None:
-    bad = definition("A").model_copy(update={"content": {"name": "changed"}})
+    bad = definition("A").model_copy(update={"content": '{"name":"changed"}'})
     [said] = await snapshot.give(freeze("a1", bad))
     assert isinstance(said.message, SnapshotsRejected)
     assert said.message.errors[0].code == "HASH_MISMATCH"

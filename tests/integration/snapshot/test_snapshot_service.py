@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from libs.contracts import topics
-from libs.contracts.canonical import content_hash
+from libs.contracts.canonical import canonical_json, content_hash
 from libs.contracts.catalog import Definition
 from libs.contracts.snapshot import (
     FreezeSnapshots,
@@ -20,7 +20,11 @@ from tests.harness import handling, running
 
 CONTENT = {"name": "Frame", "steps": []}
 FRAME = Definition(
-    kind="recipe", code="FRAME", version=2, content_hash=content_hash("recipe", "FRAME", CONTENT), content=CONTENT
+    kind="recipe",
+    code="FRAME",
+    version=2,
+    content_hash=content_hash("recipe", "FRAME", CONTENT),
+    content=canonical_json(CONTENT),
 )
 
 

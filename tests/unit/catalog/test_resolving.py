@@ -60,8 +60,9 @@ def test_lines_are_resolved_with_every_definition_once() -> None:
         ("recipe", "WHEEL", 3),
     ]
     for definition in answer.definitions:
-        assert content_hash(definition.kind, definition.code, definition.content) == definition.content_hash
-        assert definition.content == json.loads(entries[Key(Kind(definition.kind), definition.code)].text)
+        content = json.loads(definition.content)
+        assert content_hash(definition.kind, definition.code, content) == definition.content_hash
+        assert definition.content == entries[Key(Kind(definition.kind), definition.code)].text
 
 
 def test_everything_in_the_way_is_named_at_once() -> None:

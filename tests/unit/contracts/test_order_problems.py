@@ -61,7 +61,11 @@ def test_a_good_order_has_none() -> None:
         ({"deadline": "tomorrow"}, {("INVALID_VALUE", "deadline")}),
         ({"deadline": "2026-11-21T12:00:00"}, {("INVALID_VALUE", "deadline")}),
         ({"deadline": "0001-01-01T00:00:00+23:59"}, {("INVALID_VALUE", "deadline")}),
-        ({"customer_ref": "x" * 257}, {("TOO_LONG", "customer_ref")}),
+        ({"deadline": "20270630"}, {("INVALID_VALUE", "deadline")}),
+        ({"deadline": 1798588800}, {("INVALID_VALUE", "deadline")}),
+        ({"deadline": "2027-06-30T24:00:00Z"}, {("INVALID_VALUE", "deadline")}),
+        ({"auto_activate": "false"}, {("INVALID_VALUE", "auto_activate")}),
+        ({"auto_activate": 0}, {("INVALID_VALUE", "auto_activate")}),
     ],
 )
 def test_each_thing_that_can_be_wrong(fields: dict[str, Any], expected: set[tuple[str, str]]) -> None:

@@ -198,7 +198,6 @@ async def test_an_unknown_project_is_not_found_and_nothing_is_sent(world: World,
                 ("DUPLICATE_LINE", "lines[1].line_id"),
             },
         ),
-        ("POST", "/cancel", {"reason": "x" * 1001}, {("TOO_LONG", "reason")}),
         (
             "POST",
             "/rebase",

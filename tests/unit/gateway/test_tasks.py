@@ -205,7 +205,7 @@ class TestWord:
     async def test_everything_wrong_is_told(self, world: World, word: str) -> None:
         await world.hear(project(), sequence=1)
         async with world.client() as client:
-            body = {"by": "", "reason": 7, "outcome": "MAYBE"}
+            body = {"by": "", "reason": "", "outcome": "MAYBE"}
             answer = await client.post(f"/tasks/{TASK}/{word}", json=body)
             no_json = await client.post(f"/tasks/{TASK}/{word}", content=b"{", headers={"content-type": "text/json"})
 

@@ -11,14 +11,13 @@ import httpx
 from libs.contracts.base import Message, Priority, Problem, all_messages
 from libs.contracts.catalog import PublicationRejected, RecipePublished, RecipeRetired
 from libs.contracts.envelope import read
-from libs.contracts.erp import LineProgress
+from libs.contracts.erp import LineProgress, OrderLine
 from libs.contracts.execution import RebasedRecipe, StagingProgressed, TasksStaged
 from libs.contracts.projects import (
     ActivationMoved,
     CommandRefused,
     OrderRejected,
     ProjectChanged,
-    ProjectLine,
     ProjectProgressed,
     ProjectRebased,
     ProjectState,
@@ -178,7 +177,7 @@ def project(
         cause=cause,
         at=at,
         priority=priority,
-        lines=(ProjectLine(line_id="10", product_code="CITY-BIKE", quantity=25),),
+        lines=(OrderLine(line_id="10", product_code="CITY-BIKE", quantity=25),),
         errors=errors,
     )
 

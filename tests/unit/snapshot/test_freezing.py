@@ -17,7 +17,7 @@ from services.snapshot.domain.freezing import Activation, ActivationState, freez
 
 def definition(code: str, said: dict[str, Any] | None = None, version: int = 1, **instead: Any) -> Definition:
     content = {"name": code} if said is None else said
-    fields = {"kind": "recipe", "code": code, "version": version, "content": content}
+    fields = {"kind": "recipe", "code": code, "version": version, "content": canonical_json(content)}
     return Definition.model_validate(fields | {"content_hash": content_hash("recipe", code, content)} | instead)
 
 
@@ -69,14 +69,18 @@ def test_content_that_is_not_what_its_hash_says_is_rejected_all_of_it() -> None:
         command(
             definition("A"),
             definition("B", content_hash="0" * 64),
-            definition("C", {"name": "C"}, content={"name": "changed"}),
-            definition("D", {"x": 1}, content={"x": 1e300}),
+            definition("C", {"name": "C"}, content='{"name":"changed"}'),
+            definition("D", {"x": 1}, content='{"x":1e300}'),
+            definition("E", {"x": 1}, content='{"x": 1.0}'),
+            definition("F", {"x": 1}, content="{"),
         ),
     )
     assert errors(outcome.answer) == [
         ("HASH_MISMATCH", "definitions[1].content_hash"),
         ("HASH_MISMATCH", "definitions[2].content_hash"),
         ("NOT_CANONICAL", "definitions[3].content"),
+        ("NOT_CANONICAL", "definitions[4].content"),
+        ("NOT_CANONICAL", "definitions[5].content"),
     ]
     assert outcome.activation is None
     assert outcome.snapshots == ()

@@ -1,5 +1,6 @@
 """The read model of master data: one document a code, and one a version."""
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 
 from libs.messaging.mongo import driver
@@ -33,7 +34,7 @@ class MongoCatalog:
         newest = [ReplaceOne({"_id": _id(item.key)}, item.model_dump(), upsert=True) for item in items]
         # What is kept already stays as it is: a version never changes.
         kept = [
-            UpdateOne({"_id": _version_id(each.key, each.version)}, {"$setOnInsert": each.model_dump()}, upsert=True)
+            UpdateOne({"_id": _version_id(each.key, each.version)}, {"$setOnInsert": _kept(each)}, upsert=True)
             for each in versions
         ]
         if newest:
@@ -77,5 +78,12 @@ def _item(document: Document) -> Item:
     return Item.model_validate(document)
 
 
+def _kept(version: Version) -> Document:
+    """The content as the text of its JSON: parameters are anybody's, and a driver would take some for its own."""
+    return version.model_dump() | {"content": json.dumps(version.content, ensure_ascii=False)}
+
+
 def _version(document: Document) -> Version:
-    return Version.model_validate(document)
+    """Until release 0.1 the content was kept as a document."""
+    content = document["content"]
+    return Version.model_validate(document | {"content": json.loads(content) if isinstance(content, str) else content})
