@@ -1,14 +1,16 @@
 """Sagas as tables: a definition that a reader takes in at a glance, and a small pure engine that runs it."""
 
-from libs.saga.definition import Definition, Step
+from libs.saga.definition import Definition, Definitions, Step, UnknownDefinition
 from libs.saga.engine import Saga, SagaStatus, Sent, abort, advance, expire, retry_undo, skip_undo, start
 
 __all__ = [
     "Definition",
+    "Definitions",
     "Saga",
     "SagaStatus",
     "Sent",
     "Step",
+    "UnknownDefinition",
     "abort",
     "advance",
     "expire",

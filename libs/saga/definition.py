@@ -1,11 +1,12 @@
 """What a saga is: named steps in a row, each with its command, its answers and its undo."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from libs.contracts.base import Message
+from libs.contracts.topics import Topic
 
 Context = Mapping[str, Any]
 """What the saga knows so far, as plain JSON; a success adds to it."""
@@ -21,12 +22,15 @@ class Step:
     name: str
     waiting: str
     """The state's name while its answer is awaited."""
-    command: Callable[[Context], Message]
+    command: type[Message]
+    carries: Callable[[Context], Mapping[str, Any]] = lambda _: {}
+    """What of the context the command says, beside the ids that every message of the saga carries."""
     success: type[Message]
     learns: Callable[[Any], dict[str, Any]] = lambda _: {}
     """What of the success goes into the context."""
     failure: type[Message] | None = None
-    undo: Callable[[Context], Message] | None = None
+    undo: type[Message] | None = None
+    """Its only content are the ids."""
     undone: type[Message] | None = None
     seconds: float = 30.0
     """How long an answer is awaited before the command is sent again."""
@@ -44,6 +48,16 @@ class Step:
         """For silence, or because the saga is not wanted any more; one that cannot be is retried forward for good."""
         return self.failure is not None and not self.insists
 
+    @property
+    def replies(self) -> tuple[type[Message], ...]:
+        """Everything that its participants may answer."""
+        return tuple(cls for cls in (self.success, self.failure, self.undone) if cls is not None)
+
+    @property
+    def commands(self) -> tuple[type[Message], ...]:
+        """Everything that is sent for it."""
+        return tuple(cls for cls in (self.command, self.undo) if cls is not None)
+
 
 @dataclass(frozen=True)
 class Definition:
@@ -52,6 +66,8 @@ class Definition:
     name: str
     version: int
     steps: tuple[Step, ...]
+    ids: tuple[str, ...] = ("activation_id", "project_id")
+    """The fields of the context that every message of the saga carries."""
 
     def __post_init__(self) -> None:
         names = [step.name for step in self.steps]
@@ -75,5 +91,65 @@ class Definition:
     @cached_property
     def replies(self) -> tuple[type[Message], ...]:
         """Every message type that moves the saga."""
-        found = [cls for step in self.steps for cls in (step.success, step.failure, step.undone) if cls is not None]
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(cls for step in self.steps for cls in step.replies))
+
+    def command(self, step: Step, context: Context) -> Message:
+        return step.command(**self._ids(context), **step.carries(context))
+
+    def undo(self, step: Step, context: Context) -> Message:
+        assert step.undo is not None, "only steps with an undo are ever undone"
+        return step.undo(**self._ids(context))
+
+    def _ids(self, context: Context) -> dict[str, Any]:
+        return {name: context[name] for name in self.ids}
+
+
+class UnknownDefinition(LookupError):
+    """No table of that name and version: a saga of a later release, or of one whose table was taken away too early."""
+
+
+class Definitions:
+    """The tables of a service: a saga goes on under the version that it began with, a new one begins under the newest.
+
+    An older version stays in the list for as long as a saga of it may run or be looked at.
+    """
+
+    def __init__(self, *definitions: Definition) -> None:
+        self._all = {(each.name, each.version): each for each in definitions}
+        if len(self._all) < len(definitions):
+            raise ValueError("two tables have the same name and version")
+
+    def newest(self, name: str) -> Definition:
+        """The table under which a new saga begins."""
+        return max((each for each in self if each.name == name), key=lambda each: each.version)
+
+    def of(self, name: str, version: int) -> Definition:
+        """The table of a saga that has begun.
+
+        Raises:
+            UnknownDefinition: there is none.
+        """
+        try:
+            return self._all[name, version]
+        except KeyError:
+            raise UnknownDefinition(f"there is no table of the saga {name} in version {version}") from None
+
+    def __iter__(self) -> Iterator[Definition]:
+        return iter(self._all.values())
+
+    @property
+    def replies(self) -> dict[Topic, tuple[type[Message], ...]]:
+        """Every message that moves a saga of any version, by the topic on which it comes."""
+        return _by_topic(cls for each in self for step in each.steps for cls in step.replies)
+
+    @property
+    def commands(self) -> dict[Topic, tuple[type[Message], ...]]:
+        """Every message that a saga of any version sends, by topic."""
+        return _by_topic(cls for each in self for step in each.steps for cls in step.commands)
+
+
+def _by_topic(classes: Iterable[type[Message]]) -> dict[Topic, tuple[type[Message], ...]]:
+    found: dict[Topic, dict[type[Message], None]] = {}
+    for cls in classes:
+        found.setdefault(cls.TOPIC, {})[cls] = None
+    return {topic: tuple(each) for topic, each in found.items()}

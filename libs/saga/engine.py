@@ -91,7 +91,7 @@ def start(definition: Definition, id_: str, context: Context, now: datetime) -> 
         since=now,
         deadline=None,
     )
-    return _enter(saga, first, now)
+    return _enter(definition, saga, first, now)
 
 
 def advance(definition: Definition, saga: Saga, message: Message, now: datetime) -> tuple[Saga, list[Sent]]:
@@ -119,7 +119,7 @@ def expire(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, lis
         if saga.attempt >= step.tries:
             return _ended(_noted(saga, now, "undo gave up"), SagaStatus.STUCK), []
         again = _noted(saga, now, "undo sent again").model_copy(update={"attempt": saga.attempt + 1})
-        return _waiting(again, step, now), [_undo(again, step)]
+        return _waiting(again, step, now), [_undo(definition, again, step)]
     if step.can_fail and saga.attempt >= step.tries:
         waited = round(step.seconds * step.tries)
         problem = Problem(
@@ -127,7 +127,7 @@ def expire(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, lis
         )
         return fail(definition, saga, (problem,), now, itself=True)
     again = _noted(saga, now, "sent again").model_copy(update={"attempt": saga.attempt + 1})
-    return _waiting(again, step, now), [_command(again, step)]
+    return _waiting(again, step, now), [_command(definition, again, step)]
 
 
 def fail(
@@ -160,7 +160,7 @@ def retry_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga,
     again = _noted(saga, now, RETRIED).model_copy(
         update={"status": SagaStatus.COMPENSATING, "attempt": 1, "since": now}
     )
-    return _waiting(again, step, now), [_undo(again, step)]
+    return _waiting(again, step, now), [_undo(definition, again, step)]
 
 
 def skip_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, list[Sent]]:
@@ -179,12 +179,12 @@ def _succeeded(
     following = definition.after(step.name)
     if following is None:
         return _ended(done, SagaStatus.SUCCEEDED), []
-    return _enter(done, following, now)
+    return _enter(definition, done, following, now)
 
 
-def _enter(saga: Saga, step: Step, now: datetime) -> tuple[Saga, list[Sent]]:
+def _enter(definition: Definition, saga: Saga, step: Step, now: datetime) -> tuple[Saga, list[Sent]]:
     entered = saga.model_copy(update={"step": step.name, "since": now, "attempt": 1})
-    return _waiting(entered, step, now), [_command(entered, step)]
+    return _waiting(entered, step, now), [_command(definition, entered, step)]
 
 
 def _next_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, list[Sent]]:
@@ -193,25 +193,24 @@ def _next_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga,
     name, *rest = saga.to_undo
     step = definition.by_name[name]
     undoing = saga.model_copy(update={"step": name, "to_undo": tuple(rest), "since": now, "attempt": 1})
-    return _waiting(undoing, step, now), [_undo(undoing, step)]
+    return _waiting(undoing, step, now), [_undo(definition, undoing, step)]
 
 
-def _command(saga: Saga, step: Step) -> Sent:
+def _command(definition: Definition, saga: Saga, step: Step) -> Sent:
     """A step that is never given up has a new id whenever its tries are used up.
 
     Its participant may have answered, the answer be lost, and the old id be set aside as one that it knows.
     """
     id_ = f"{saga.id}:{step.name}"
     rounds = 0 if step.can_fail else (saga.attempt - 1) // step.tries
-    return Sent(f"{id_}:{rounds}" if rounds else id_, step.command(saga.context))
+    return Sent(f"{id_}:{rounds}" if rounds else id_, definition.command(step, saga.context))
 
 
-def _undo(saga: Saga, step: Step) -> Sent:
+def _undo(definition: Definition, saga: Saga, step: Step) -> Sent:
     """A new id after each retry: under the old one the participant has set it aside as a message that it knows."""
-    assert step.undo is not None, "only steps with an undo are ever undone"
     retries = sum(entry.step == step.name and entry.what == RETRIED for entry in saga.history)
     id_ = f"{saga.id}:{step.name}:undo"
-    return Sent(f"{id_}:{retries}" if retries else id_, step.undo(saga.context))
+    return Sent(f"{id_}:{retries}" if retries else id_, definition.undo(step, saga.context))
 
 
 def _waiting(saga: Saga, step: Step, now: datetime) -> Saga:

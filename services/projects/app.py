@@ -7,6 +7,7 @@ from libs.messaging.service import Backends, Service
 from services.projects.adapters.mongo import MongoProjects, MongoSagas
 from services.projects.handlers import ProjectHandlers
 from services.projects.routes import routes, ticks
+from services.projects.saga import DEFINITIONS
 from services.projects.settings import ProjectsSettings
 
 
@@ -26,9 +27,6 @@ def build(settings: ProjectsSettings | None = None) -> Service:
         publishes=(
             topics.ERP_ORDER_STATUS,
             topics.PROJECTS_EVENTS,
-            topics.CATALOG_COMMANDS,
-            topics.SNAPSHOT_COMMANDS,
-            topics.TASK_GENERATION_COMMANDS,
-            topics.EXECUTION_COMMANDS,
+            *DEFINITIONS.commands,
         ),
     )

@@ -1,6 +1,7 @@
 """The three beats, for a whole run of messages at once: load, decide, save and send."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,14 +9,15 @@ import orjson
 import structlog
 
 from libs.contracts.base import Problem
+from libs.contracts.envelope import Unreadable
 from libs.contracts.erp import OrderCancelled, OrderRequested
 from libs.contracts.execution import WorkOrderCompleted, WorkOrderProgressed
 from libs.contracts.projects import ActivateProject, RebaseProject, UndoDecision, UnstickActivation
-from libs.kernel.errors import Permanent
+from libs.contracts.reading import sentence
 from libs.kernel.ids import project_id_of
 from libs.messaging.records import Cause, Incoming
 from libs.messaging.work import Work
-from libs.saga import Saga, Sent, abort, advance, expire, retry_undo, skip_undo, start
+from libs.saga import Definition, Definitions, Saga, Sent, abort, advance, expire, retry_undo, skip_undo, start
 from services.projects.domain import activation, commands, intake, progress, rebase, steering
 from services.projects.domain.project import Out, Project
 from services.projects.domain.rejection import refuse, reject
@@ -32,23 +34,29 @@ SWEPT_AT_ONCE = 200
 class ProjectHandlers:
     """Everything that moves projects and their sagas."""
 
-    def __init__(self, projects: Projects, sagas: Sagas, settings: ProjectsSettings) -> None:
+    def __init__(
+        self, projects: Projects, sagas: Sagas, settings: ProjectsSettings, definitions: Definitions = DEFINITIONS
+    ) -> None:
         self._projects = projects
         self._sagas = sagas
+        self._definitions = definitions
         self._window = settings.window
         self._pause = timedelta(seconds=settings.progress_seconds)
 
     async def on_orders(self, run: Sequence[Incoming[OrderRequested | OrderCancelled]], work: Work) -> None:
         ids = [project_id_of(message.site, message.data.order_id) for message in run]
         known: dict[str, Project | None] = {**await self._projects.load(work, set(ids))}
+        forestalled = await self._projects.forestalled(work, set(ids) - known.keys())
         batch = _Batch(work)
         for id_, message in zip(ids, run, strict=True):
             order, cause = message.data, message.cause
             before = known.get(id_)
             if isinstance(order, OrderCancelled):
                 project, out = intake.cancel(before, order, cause, work.now)
+                if project is None:
+                    forestalled[id_] = batch.forestalled[id_] = max(order.revision, forestalled.get(id_, 0))
             else:
-                project, out = intake.request(before, order, cause, work.now)
+                project, out = intake.request(before, order, cause, work.now, forestalled.get(id_, 0))
             known[id_] = project
             if project is None or project is before:
                 batch.decided(None, out, cause)
@@ -63,9 +71,10 @@ class ProjectHandlers:
     async def on_invalid_orders(self, run: Sequence[Incoming[Any]], work: Work) -> None:
         for message in run:
             body = orjson.loads(message.body)
-            order_id, revision = body.get("order_id"), body.get("revision")
+            revision = body.get("revision")
+            order_id = body.get("order_id") or (message.record.key or b"").decode("utf-8", "replace")
             if not isinstance(order_id, str) or not order_id:
-                raise Permanent("; ".join(f"{problem.path}: {problem.message}" for problem in message.problems))
+                raise Unreadable(f"{message.envelope.type}: {sentence(message.problems)}", message.problems)
             known_revision = revision if isinstance(revision, int) and not isinstance(revision, bool) else 0
             for out in reject(order_id[:256], known_revision, message.problems, work.now):
                 work.send(out.message, message.cause)
@@ -101,7 +110,7 @@ class ProjectHandlers:
             if stored is None or stored.cause.site != message.site:
                 log.warning("reply_to_unknown_activation", activation_id=message.data.activation_id)
                 continue
-            saga, sent = advance(DEFINITIONS[stored.saga.definition], stored.saga, message.data, work.now)
+            saga, sent = advance(self._definition(stored.saga), stored.saga, message.data, work.now)
             sagas[saga.id] = batch.moved(StoredSaga(saga, stored.cause), sent, message.cause)
             project = projects[saga.context["project_id"]]
             projects[project.id] = self._settle(project, saga, message.cause, batch)
@@ -149,7 +158,7 @@ class ProjectHandlers:
         projects = await self._projects.load(work, {stored.saga.context["project_id"] for stored in overdue})
         batch = _Batch(work)
         for stored in overdue:
-            saga, sent = expire(DEFINITIONS[stored.saga.definition], stored.saga, work.now)
+            saga, sent = expire(self._definition(stored.saga), stored.saga, work.now)
             batch.moved(StoredSaga(saga, stored.cause), sent, stored.cause)
             log.warning("saga_overdue", saga_id=saga.id, step=saga.step, status=saga.status, attempt=saga.attempt)
             project = projects[saga.context["project_id"]]
@@ -170,7 +179,7 @@ class ProjectHandlers:
         activating, out = activation.begin(project, batch.work.now)
         batch.decided(activating, out, cause)
         context = context_of(activating, self._window)
-        saga, sent = start(ACTIVATION, activating.activation_id, context, batch.work.now)
+        saga, sent = start(self._definitions.newest(ACTIVATION.name), activating.activation_id, context, batch.work.now)
         batch.moved(StoredSaga(saga, cause), sent, cause)
         log.info("activating", project_id=activating.id, order_id=activating.order_id, site=activating.site)
         return activating
@@ -178,14 +187,14 @@ class ProjectHandlers:
     def _rebase(self, project: Project, command: RebaseProject, cause: Cause, batch: "_Batch") -> None:
         id_ = rebase.saga_id(project)
         context = context_of(project, self._window) | {"activation_id": id_} | rebase.wish(command)
-        saga, sent = start(REBASE, id_, context, batch.work.now)
+        saga, sent = start(self._definitions.newest(REBASE.name), id_, context, batch.work.now)
         batch.moved(StoredSaga(saga, cause), sent, cause)
 
     async def _turn_back(self, project: Project, cause: Cause, batch: "_Batch") -> Project:
         """The activation that runs is not wanted any more; one that has nothing to undo yet ends at once."""
         stored = await self._saga_of(project, batch)
         problem = Problem(code="SUPERSEDED", path="", message="the order was cancelled or changed meanwhile")
-        saga, sent = abort(ACTIVATION, stored.saga, (problem,), batch.work.now)
+        saga, sent = abort(self._definition(stored.saga), stored.saga, (problem,), batch.work.now)
         if saga is stored.saga:
             return project
         batch.moved(StoredSaga(saga, stored.cause), sent, cause)
@@ -194,13 +203,17 @@ class ProjectHandlers:
     async def _unstick(self, project: Project, decision: UndoDecision, cause: Cause, batch: "_Batch") -> Project:
         stored = await self._saga_of(project, batch)
         decide = retry_undo if decision is UndoDecision.RETRY else skip_undo
-        saga, sent = decide(ACTIVATION, stored.saga, batch.work.now)
+        saga, sent = decide(self._definition(stored.saga), stored.saga, batch.work.now)
         if saga is stored.saga:
             problem = Problem(code="NOT_STUCK", path="", message="no undo of this project is stuck")
             batch.decided(None, refuse(project.id, "unstick", (problem,), batch.work.now), cause)
             return project
         batch.moved(StoredSaga(saga, stored.cause), sent, cause)
         return self._settle(project, saga, cause, batch)
+
+    def _definition(self, saga: Saga) -> Definition:
+        """The table under which the saga began."""
+        return self._definitions.of(saga.definition, saga.version)
 
     async def _saga_of(self, project: Project, batch: "_Batch") -> StoredSaga:
         """As this run has left it, or as it is stored."""
@@ -216,13 +229,18 @@ class _Batch:
         self._projects: dict[str, Project] = {}
         self._causes: dict[str, Cause] = {}
         self._sagas: dict[str, StoredSaga] = {}
+        self.forestalled: dict[str, int] = {}
+        """Revisions of cancellations that came before their orders, by the project that there would be."""
 
     def decided(self, project: Project | None, out: Iterable[Out], cause: Cause) -> None:
         if project is not None:
             self._projects[project.id] = project
             self._causes[project.id] = cause
-        for message, sequence, id_, own_cause in out:
-            self.work.send(message, own_cause or cause, sequence=sequence, id_=id_)
+        for each in out:
+            behalf = each.cause or cause
+            if each.answers is not None:
+                behalf = replace(behalf, causation_id=each.answers)
+            self.work.send(each.message, behalf, sequence=each.sequence, id_=each.id)
 
     def moved(self, stored: StoredSaga, sent: Iterable[Sent], cause: Cause) -> StoredSaga:
         self._sagas[stored.saga.id] = stored
@@ -236,4 +254,5 @@ class _Batch:
 
     async def save(self, projects: Projects, sagas: Sagas) -> None:
         await projects.save(self.work, self._projects.values(), self._causes)
+        await projects.forestall(self.work, self.forestalled)
         await sagas.save(self.work, self._sagas.values())

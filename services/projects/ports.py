@@ -1,6 +1,6 @@
 """What the handlers need of the database."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from libs.messaging.records import Cause
@@ -16,6 +16,12 @@ class Projects(Protocol):
 
     async def save(self, work: Work, projects: Iterable[Project], causes: dict[str, Cause]) -> None:
         """Keep the projects; `causes` by project id says on whose behalf held-back messages go out later."""
+
+    async def forestalled(self, work: Work, ids: Collection[str]) -> dict[str, int]:
+        """Of orders that are not known: the revision of a cancellation that came first, for a day."""
+
+    async def forestall(self, work: Work, revisions: Mapping[str, int]) -> None:
+        """Keep the revisions of cancellations whose orders are not known, by the project that there would be."""
 
     async def progress_due(self, work: Work, limit: int) -> list[tuple[Project, Cause]]:
         """Projects whose held-back numbers are due at `work.now`, oldest first."""

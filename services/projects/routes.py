@@ -6,17 +6,22 @@ from libs.contracts import execution, topics
 from libs.contracts.base import Message
 from libs.contracts.erp import OrderCancelled, OrderRequested
 from libs.messaging.routes import Handler, Subscription, Tick
+from libs.saga import Definitions
 from services.projects.domain.commands import Command
 from services.projects.domain.steering import Answer
 from services.projects.handlers import ProjectHandlers
 from services.projects.saga import DEFINITIONS
 
 
-def routes(handlers: ProjectHandlers) -> tuple[Subscription, ...]:
-    def replies(topic: topics.Topic) -> dict[type[Message], Handler]:
-        answers = (cls for definition in DEFINITIONS.values() for cls in definition.replies)
-        return {cls: handlers.on_replies for cls in answers if topic == cls.TOPIC}
-
+def routes(handlers: ProjectHandlers, definitions: Definitions = DEFINITIONS) -> tuple[Subscription, ...]:
+    """What the sagas wait for is taken from their tables, topic by topic; the rest is listed."""
+    moved: dict[topics.Topic, dict[type[Message], Handler]] = {
+        topic: dict.fromkeys(replies, handlers.on_replies) for topic, replies in definitions.replies.items()
+    }
+    moved.setdefault(topics.EXECUTION_EVENTS, {}).update(
+        dict.fromkeys(get_args(Answer), handlers.on_answers)
+        | dict.fromkeys((execution.WorkOrderProgressed, execution.WorkOrderCompleted), handlers.on_progress)
+    )
     return (
         Subscription(
             topics.ERP_ORDERS,
@@ -24,18 +29,7 @@ def routes(handlers: ProjectHandlers) -> tuple[Subscription, ...]:
             invalid=handlers.on_invalid_orders,
         ),
         Subscription(topics.PROJECTS_COMMANDS, dict.fromkeys(get_args(Command), handlers.on_commands)),
-        Subscription(topics.CATALOG_REPLIES, replies(topics.CATALOG_REPLIES)),
-        Subscription(topics.SNAPSHOT_EVENTS, replies(topics.SNAPSHOT_EVENTS)),
-        Subscription(topics.TASK_GENERATION_EVENTS, replies(topics.TASK_GENERATION_EVENTS)),
-        Subscription(
-            topics.EXECUTION_EVENTS,
-            replies(topics.EXECUTION_EVENTS)
-            | dict.fromkeys(get_args(Answer), handlers.on_answers)
-            | {
-                execution.WorkOrderProgressed: handlers.on_progress,
-                execution.WorkOrderCompleted: handlers.on_progress,
-            },
-        ),
+        *(Subscription(topic, handled) for topic, handled in moved.items()),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from libs.contracts import catalog, execution, snapshot, task_generation
 from libs.contracts.base import jsonable
 from libs.contracts.erp import SnapshotRef
-from libs.saga import Definition, Step
+from libs.saga import Definition, Definitions, Step
 from libs.saga.definition import Context
 from services.projects.domain.project import Project
 
@@ -16,20 +16,16 @@ def context_of(project: Project, window: int) -> dict[str, Any]:
         "activation_id": project.activation_id,
         "project_id": project.id,
         "order_id": project.order_id,
-        "priority": project.priority.value,
-        "deadline": project.deadline,
+        "priority": project.order.priority.value,
+        "deadline": project.order.deadline,
         "ordered_at": project.ordered_at,
         "lines": [jsonable(line) for line in project.lines],
         "window": window,
     }
 
 
-def _ids(context: Context) -> dict[str, str]:
-    return {"activation_id": context["activation_id"], "project_id": context["project_id"]}
-
-
-def resolve(context: Context) -> catalog.ResolveOrder:
-    return catalog.ResolveOrder(**_ids(context), lines=context["lines"])
+def order_lines(context: Context) -> dict[str, Any]:
+    return {"lines": context["lines"]}
 
 
 def learn_definitions(reply: catalog.OrderResolved) -> dict[str, Any]:
@@ -39,22 +35,27 @@ def learn_definitions(reply: catalog.OrderResolved) -> dict[str, Any]:
     }
 
 
-def freeze(context: Context) -> snapshot.FreezeSnapshots:
-    return snapshot.FreezeSnapshots(**_ids(context), definitions=context["definitions"])
+def definitions(context: Context) -> dict[str, Any]:
+    return {"definitions": [_definition(each) for each in context["definitions"]]}
 
 
 def learn_snapshots(reply: snapshot.SnapshotsFrozen) -> dict[str, Any]:
     return {"snapshots": [jsonable(ref) for ref in reply.snapshots]}
 
 
-def admit(context: Context) -> execution.AdmitWorkOrder:
-    """The work order with everything that the floor will need of its recipes."""
+def work_order(context: Context) -> dict[str, Any]:
+    """The order with everything that the shop floor will need of its recipes."""
+    order = {name: context[name] for name in ("order_id", "priority", "deadline", "ordered_at")}
+    return order | routings_and_lines(context)
+
+
+def routings_and_lines(context: Context) -> dict[str, Any]:
     ids = _recipe_snapshots(context)
     routings = tuple(
         execution.Routing(
             snapshot_id=ids[definition["code"]],
             recipe_code=definition["code"],
-            steps=_steps(catalog.RecipeContent.model_validate(definition["content"])),
+            steps=_steps(_recipe(definition)),
         )
         for definition in context["definitions"]
         if definition["kind"] == "recipe"
@@ -69,30 +70,18 @@ def admit(context: Context) -> execution.AdmitWorkOrder:
         )
         for line in context["resolved"]
     )
-    return execution.AdmitWorkOrder(
-        **_ids(context),
-        order_id=context["order_id"],
-        priority=context["priority"],
-        deadline=context["deadline"],
-        ordered_at=context["ordered_at"],
-        routings=routings,
-        lines=lines,
-    )
+    return {"routings": routings, "lines": lines}
 
 
 def learn_warnings(reply: execution.WorkOrderAdmitted) -> dict[str, Any]:
     return {"warnings": [jsonable(warning) for warning in reply.warnings]}
 
 
-def generate(context: Context) -> task_generation.GenerateTasks:
+def first_windows(context: Context) -> dict[str, Any]:
     """The first window of every recipe of every line; execution asks for the rest when work runs low."""
     ids = _recipe_snapshots(context)
     first_steps = {
-        definition["code"]: tuple(
-            step.step
-            for step in _steps(catalog.RecipeContent.model_validate(definition["content"]))
-            if not step.depends_on
-        )
+        definition["code"]: tuple(step.step for step in _steps(_recipe(definition)) if not step.depends_on)
         for definition in context["definitions"]
         if definition["kind"] == "recipe"
     }
@@ -111,7 +100,7 @@ def generate(context: Context) -> task_generation.GenerateTasks:
         for line in context["resolved"]
         for recipe in line["recipes"]
     )
-    return task_generation.GenerateTasks(**_ids(context), generation_id=context["activation_id"], ranges=ranges)
+    return {"generation_id": context["activation_id"], "ranges": ranges}
 
 
 def _recipe_snapshots(context: Context) -> dict[str, str]:
@@ -129,12 +118,18 @@ def _steps(recipe: catalog.RecipeContent) -> tuple[execution.RoutingStep, ...]:
     return tuple(steps)
 
 
-def rebase(context: Context) -> execution.RebaseWorkOrder:
+def _definition(stored: dict[str, Any]) -> dict[str, Any]:
+    """As it is frozen; a saga of an earlier release may have kept the content as a JSON object."""
+    return catalog.Definition.in_text(stored)
+
+
+def _recipe(stored: dict[str, Any]) -> catalog.RecipeContent:
+    return catalog.RecipeContent.model_validate_json(_definition(stored)["content"])
+
+
+def rebased_routings(context: Context) -> dict[str, Any]:
     """The same that an activation would admit, for a work order that is released already."""
-    wanted = admit(context)
-    return execution.RebaseWorkOrder(
-        **_ids(context), from_execution=context["from_execution"], routings=wanted.routings, lines=wanted.lines
-    )
+    return {"from_execution": context["from_execution"], **routings_and_lines(context)}
 
 
 ACTIVATION = Definition(
@@ -144,7 +139,8 @@ ACTIVATION = Definition(
         Step(
             name="resolve",
             waiting="RESOLVING",
-            command=resolve,
+            command=catalog.ResolveOrder,
+            carries=order_lines,
             success=catalog.OrderResolved,
             learns=learn_definitions,
             failure=catalog.OrderUnresolvable,
@@ -152,36 +148,39 @@ ACTIVATION = Definition(
         Step(
             name="freeze",
             waiting="FREEZING",
-            command=freeze,
+            command=snapshot.FreezeSnapshots,
+            carries=definitions,
             success=snapshot.SnapshotsFrozen,
             learns=learn_snapshots,
             failure=snapshot.SnapshotsRejected,
-            undo=lambda context: snapshot.ReleaseSnapshots(**_ids(context)),
+            undo=snapshot.ReleaseSnapshots,
             undone=snapshot.SnapshotsReleased,
         ),
         Step(
             name="admit",
             waiting="ADMITTING",
-            command=admit,
+            command=execution.AdmitWorkOrder,
+            carries=work_order,
             success=execution.WorkOrderAdmitted,
             learns=learn_warnings,
             failure=execution.WorkOrderRefused,
-            undo=lambda context: execution.WithdrawWorkOrder(**_ids(context)),
+            undo=execution.WithdrawWorkOrder,
             undone=execution.WorkOrderWithdrawn,
         ),
         Step(
             name="generate",
             waiting="GENERATING",
-            command=generate,
+            command=task_generation.GenerateTasks,
+            carries=first_windows,
             success=execution.TasksStaged,
             failure=task_generation.TaskGenerationFailed,
-            undo=lambda context: task_generation.CancelGeneration(**_ids(context)),
+            undo=task_generation.CancelGeneration,
             undone=task_generation.GenerationCancelled,
         ),
         Step(
             name="release",
             waiting="RELEASING",
-            command=lambda context: execution.ReleaseWorkOrder(**_ids(context)),
+            command=execution.ReleaseWorkOrder,
             success=execution.WorkOrderReleased,
         ),
     ),
@@ -196,7 +195,8 @@ REBASE = Definition(
         Step(
             name="rebase",
             waiting="REBASING",
-            command=rebase,
+            command=execution.RebaseWorkOrder,
+            carries=rebased_routings,
             success=execution.WorkOrderRebased,
             learns=lambda reply: {"changes": [jsonable(change) for change in reply.changes]},
             failure=execution.WorkOrderRebaseRefused,
@@ -206,4 +206,6 @@ REBASE = Definition(
 )
 """A deliberate change of what a released order builds. Its last step is decided by the floor alone, at once."""
 
-DEFINITIONS = {definition.name: definition for definition in (ACTIVATION, REBASE)}
+DEFINITIONS = Definitions(ACTIVATION, REBASE)
+"""Every table under which a saga may run. Another row is another version: the table of before stays beside it, so that
+what has begun goes on as it began."""

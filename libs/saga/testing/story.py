@@ -89,10 +89,9 @@ class Story:
             if isinstance(one, str):
                 name, _, rest = one.partition(":")
                 step = self.definition.by_name[name]
-                make = step.undo if rest.startswith("undo") else step.command
-                assert make is not None, f"step {name} has no undo"
+                make = self.definition.undo if rest.startswith("undo") else self.definition.command
                 assert _name(sent) == one, f"sent {_names(self.sent)}, expected {expected}"
-                one = make(self.saga.context)
+                one = make(step, self.saga.context)
             assert sent.message == one
         return self
 

@@ -1,15 +1,18 @@
 """Projects and sagas in MongoDB."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 
 from libs.messaging.mongo import driver
-from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne
+from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne, UpdateOne
 from libs.messaging.records import Cause
 from libs.messaging.work import Work
 from libs.saga import Saga, SagaStatus
 from services.projects.domain.project import Project
 from services.projects.ports import StoredSaga
+
+FORESTALLED_SECONDS = 24 * 3600
+"""How long a cancellation is remembered that came before its order."""
 
 
 class MongoProjects:
@@ -17,8 +20,10 @@ class MongoProjects:
 
     def __init__(self, database: driver.Database) -> None:
         self._projects = database["projects"]
+        self._forestalled = database["forestalled"]
 
     async def prepare(self) -> None:
+        await self._forestalled.create_indexes([IndexModel("at", expireAfterSeconds=FORESTALLED_SECONDS)])
         due = IndexModel("progress_due_at", partialFilterExpression={"progress_due_at": {"$type": "date"}})
         await self._projects.create_indexes([due])
 
@@ -34,6 +39,23 @@ class MongoProjects:
             writes.append(ReplaceOne({"_id": project.id}, document, upsert=True))
         if writes:
             await self._projects.bulk_write(writes, ordered=False, session=work.transaction.handle)
+
+    async def forestalled(self, work: Work, ids: Collection[str]) -> dict[str, int]:
+        if not ids:
+            return {}
+        found = self._forestalled.find(
+            {"_id": {"$in": list(ids)}, "at": {"$gt": work.now - timedelta(seconds=FORESTALLED_SECONDS)}},
+            session=work.transaction.handle,
+        )
+        return {document["_id"]: document["revision"] async for document in found}
+
+    async def forestall(self, work: Work, revisions: Mapping[str, int]) -> None:
+        writes = [
+            UpdateOne({"_id": id_}, {"$max": {"revision": revision}, "$set": {"at": work.now}}, upsert=True)
+            for id_, revision in revisions.items()
+        ]
+        if writes:
+            await self._forestalled.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
     async def progress_due(self, work: Work, limit: int) -> list[tuple[Project, Cause]]:
         due = self._projects.find({"progress_due_at": {"$lte": work.now}}, session=work.transaction.handle)

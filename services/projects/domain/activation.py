@@ -5,7 +5,7 @@ from typing import assert_never
 
 from libs.contracts.base import Problem
 from libs.contracts.envelope import Cause
-from libs.contracts.erp import ActivatedLine, OrderActivated, OrderActivationFailed, SnapshotRef
+from libs.contracts.erp import ActivatedLine, OrderActivated, OrderActivationFailed, OrderAnswer, SnapshotRef
 from libs.contracts.projects import ActivationMoved, ProjectState
 from libs.kernel.clock import rfc3339
 from libs.saga import Saga, SagaStatus
@@ -25,7 +25,7 @@ def begin(project: Project, now: datetime) -> tuple[Project, list[Out]]:
 def may_begin(before: Project | None, project: Project) -> bool:
     """An order was just accepted, newly or in a new revision, and asks to be activated at once."""
     accepted = before is None or before.revision != project.revision
-    return accepted and project.state is ProjectState.PLANNING and project.auto_activate
+    return accepted and project.state is ProjectState.PLANNING and project.order.auto_activate
 
 
 def told(saga: Saga) -> ActivationMoved:
@@ -71,12 +71,16 @@ def _undone(project: Project, saga: Saga, now: datetime) -> tuple[Project, list[
     wish = project.wish
     if wish is None:
         planning, event = change(project, ProjectState.PLANNING, "activation failed", now, errors=saga.errors)
-        return planning, [event, Out(_failure(planning, saga, now, compensated=True), planning.sequence)]
+        return planning, [event, _answer(planning, _failure(planning, saga, now, compensated=True))]
     if wish.order is None:
         gone, out = steering.cancelled(project, wish, project.progress or initial_progress(project), now)
     else:
         gone, out = intake.accept(
-            revised(project, wish.order).model_copy(update={"wish": None}), wish.order, "revised", now, new=False
+            revised(project, wish.order, wish.cause).model_copy(update={"wish": None}),
+            wish.order,
+            "revised",
+            now,
+            new=False,
         )
     return gone, [each._replace(cause=Cause.from_document(wish.cause)) for each in out]
 
@@ -84,7 +88,7 @@ def _undone(project: Project, saga: Saga, now: datetime) -> tuple[Project, list[
 def _stuck(project: Project, saga: Saga, now: datetime) -> tuple[Project, list[Out]]:
     """An undo does not get through: the project stays where it is until an operator has decided."""
     stuck, event = change(project, ProjectState.ACTIVATING, f"undo of {saga.step} is stuck", now, errors=saga.errors)
-    return stuck, [event, Out(_failure(stuck, saga, now, compensated=False), stuck.sequence)]
+    return stuck, [event, _answer(stuck, _failure(stuck, saga, now, compensated=False))]
 
 
 def _activated(project: Project, saga: Saga, now: datetime) -> tuple[Project, list[Out]]:
@@ -114,14 +118,19 @@ def _activated(project: Project, saga: Saga, now: datetime) -> tuple[Project, li
         snapshots=snapshots,
         warnings=_warnings(project, saga, now),
     )
-    return active, [event, Out(answer, active.sequence)]
+    return active, [event, _answer(active, answer)]
+
+
+def _answer(project: Project, answer: OrderAnswer) -> Out:
+    """To what the ERP asked for last and was accepted, whoever moved the project since."""
+    return Out(answer, project.sequence, answers=project.asked_in())
 
 
 def _warnings(project: Project, saga: Saga, now: datetime) -> tuple[Problem, ...]:
     """What the project sees itself, and what the floor has let pass; activations of old know nothing of that."""
     found = [Problem.model_validate(warning) for warning in saga.context.get("warnings", ())]
-    if project.deadline is not None and project.deadline < now:
-        message = f"the deadline, {rfc3339(project.deadline)}, had passed when the order was activated"
+    if (deadline := project.order.deadline) is not None and deadline < now:
+        message = f"the deadline, {rfc3339(deadline)}, had passed when the order was activated"
         found.insert(0, Problem(code="DEADLINE_PASSED", path="deadline", message=message))
     return tuple(found)
 

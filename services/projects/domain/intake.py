@@ -7,27 +7,32 @@ from libs.contracts.envelope import Cause
 from libs.contracts.erp import OrderAccepted, OrderCancelled, OrderRequested
 from libs.contracts.projects import ProjectState
 from services.projects.domain import steering
-from services.projects.domain.project import Out, Project, Wish, body_hash, change, new_project, revised
+from services.projects.domain.project import Out, Project, Wish, body_hash, change, new_project, revised, same_body
 from services.projects.domain.rejection import reject
 
 
 def request(
-    project: Project | None, order: OrderRequested, cause: Cause, now: datetime
+    project: Project | None, order: OrderRequested, cause: Cause, now: datetime, forestalled: int = 0
 ) -> tuple[Project | None, list[Out]]:
-    """A requested order: a new project, a revision of one, a duplicate (nothing happens) or a rejection."""
+    """A requested order: a new project, a revision of one, a duplicate (nothing happens) or a rejection.
+
+    `forestalled` is the revision of a cancellation that came before its order did.
+    """
+    if project is None and order.revision <= forestalled:
+        return None, reject(order.order_id, order.revision, [_stale(forestalled, order.revision)], now)
     if project is None:
-        return accept(new_project(order, cause.site, now), order, "ordered", now, new=True)
+        return accept(new_project(order, cause, now), order, "ordered", now, new=True)
     revision, known_hash = project.newest
     if order.revision < revision:
         return project, reject(order.order_id, order.revision, [_stale(revision, order.revision)], now)
     if order.revision == revision:
-        if body_hash(order) == known_hash:
+        if same_body(order, known_hash):
             return project, []
         message = f"revision {revision} is known with another body; send the change with a higher revision"
         return project, reject(order.order_id, revision, [_problem("REVISION_CONFLICT", "revision", message)], now)
     match project.state:
         case ProjectState.PLANNING:
-            return accept(revised(project, order), order, "revised", now, new=False)
+            return accept(revised(project, order, cause.as_document(named=True)), order, "revised", now, new=False)
         case ProjectState.ACTIVATING if not _is_cancelling(project):
             return _wishing(project, order, cause), []
         case ProjectState.ACTIVE | ProjectState.PAUSED if not _is_cancelling(project):
@@ -49,13 +54,14 @@ def cancel(
         return project, reject(order.order_id, order.revision, [_stale(project.newest[0], order.revision)], now)
     if project.state is ProjectState.COMPLETED:
         return project, reject(order.order_id, order.revision, [_not_changeable(project)], now)
-    wish = Wish(by="erp", revision=order.revision, reason=order.reason, cause=cause.as_document())
+    wish = Wish(by="erp", revision=order.revision, reason=order.reason, cause=cause.as_document(named=True))
     return steering.ask_for_cancellation(project, wish, now)
 
 
 def _wishing(project: Project, order: OrderRequested, cause: Cause) -> Project:
     """The activation that runs is for an older revision; it is turned back, and then this one is taken."""
-    wish = Wish(by="erp", revision=order.revision, order=order, body_hash=body_hash(order), cause=cause.as_document())
+    named = cause.as_document(named=True)
+    wish = Wish(by="erp", revision=order.revision, order=order, body_hash=body_hash(order), cause=named)
     return project.model_copy(update={"wish": wish})
 
 

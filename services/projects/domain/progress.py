@@ -47,7 +47,7 @@ def tell(project: Project, now: datetime) -> tuple[Project, list[Out]]:
         order_id=told.order_id, revision=told.revision, project_id=told.id, at=now, lines=told.progress
     )
     event = ProjectProgressed(project_id=told.id, order_id=told.order_id, at=now, lines=told.progress)
-    return told, [Out(answer, told.sequence), Out(event, told.sequence)]
+    return told, [Out(answer, told.sequence, answers=told.asked_in()), Out(event, told.sequence)]
 
 
 def completed(project: Project, event: WorkOrderCompleted, sequence: int, now: datetime) -> tuple[Project, list[Out]]:
@@ -68,4 +68,4 @@ def completed(project: Project, event: WorkOrderCompleted, sequence: int, now: d
         started_at=event.started_at,
         completed_at=event.completed_at,
     )
-    return done, [*numbers, changed, Out(answer, done.sequence)]
+    return done, [*numbers, changed, Out(answer, done.sequence, answers=done.asked_in())]

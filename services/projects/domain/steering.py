@@ -45,7 +45,8 @@ def ask_for_change(project: Project, order: OrderRequested, cause: Cause, now: d
     problems = _fixed_problems(project, order)
     if problems:
         return project, reject(order.order_id, order.revision, problems, now)
-    wish = Wish(by="erp", revision=order.revision, order=order, body_hash=body_hash(order), cause=cause.as_document())
+    named = cause.as_document(named=True)
+    wish = Wish(by="erp", revision=order.revision, order=order, body_hash=body_hash(order), cause=named)
     return project.model_copy(update={"wish": wish}), [Out(_change_command(project, order, "erp"))]
 
 
@@ -53,21 +54,15 @@ def ask_for_operators_change(
     project: Project, priority: Priority | None, deadline: datetime | None, targets: Sequence[LineTarget]
 ) -> list[Out]:
     """The order as it is, with what the operator wants otherwise; the revision stays the ERP's."""
-    quantities = {target.line_id: target.quantity for target in targets}
-    lines = [
-        line.model_copy(update={"quantity": quantities.get(line.line_id, line.quantity)}) for line in project.lines
-    ]
-    order = OrderRequested.model_validate(
-        {
-            "order_id": project.order_id,
-            "revision": project.revision,
-            "lines": [line.model_dump() for line in lines],
-            "priority": priority or project.priority,
-            "deadline": deadline or project.deadline,
-            "auto_activate": project.auto_activate,
-            "customer_ref": project.customer_ref,
-        }
-    )
+    order, quantities = project.order, {target.line_id: target.quantity for target in targets}
+    changed = {
+        "priority": priority or order.priority,
+        "deadline": deadline or order.deadline,
+        "lines": tuple(
+            line.model_copy(update={"quantity": quantities.get(line.line_id, line.quantity)}) for line in order.lines
+        ),
+    }
+    order = order.model_copy(update=changed)
     return [Out(_change_command(project, order, "operator"))]
 
 
@@ -140,6 +135,7 @@ def cancelled(
     project: Project, wish: Wish, lines: tuple[LineProgress, ...], now: datetime
 ) -> tuple[Project, list[Out]]:
     """The end; what still runs on the floor finishes and is told as progress."""
+    asked = project.asked_in(wish.revision) if wish.by == "erp" else None
     gone, event = change(
         project,
         ProjectState.CANCELLED,
@@ -153,7 +149,7 @@ def cancelled(
     answer = OrderCancellationConfirmed(
         order_id=gone.order_id, revision=gone.revision, project_id=gone.id, at=now, reason=wish.reason, lines=lines
     )
-    return gone, [event, Out(answer, gone.sequence)]
+    return gone, [event, Out(answer, gone.sequence, answers=asked)]
 
 
 def cancel_command(project: Project, wish: Wish) -> CancelWorkOrder:
@@ -218,17 +214,32 @@ def _halted(project: Project, answer: WorkOrderHalted, now: datetime) -> tuple[P
 def _changed(project: Project, answer: WorkOrderChanged, now: datetime) -> tuple[Project, list[Out]]:
     order = answer.request.order
     assert order is not None, "a change comes back with the order that was wished for"
-    after = revised(project, order)
     if answer.request.by == "operator":
-        # The ERP's own body stays what a repeated request is compared with.
-        after = after.model_copy(update={"revision": project.revision, "body_hash": project.body_hash})
-    elif project.wish is not None and project.wish.revision <= order.revision:
+        after = project.model_copy(update={"order": _steered(project.order, order)})
+        changed, event = change(after, project.state, "changed", now)
+        return changed, [event]
+    asked, wish = project.asked_in(order.revision), project.wish
+    # The wish as it was kept here: the shop floor may be of another release, and not know all of its fields.
+    wished = wish if wish is not None and wish.revision == order.revision else None
+    after = revised(
+        project,
+        (wished.order if wished else None) or order,
+        wished.cause if wished else {**project.asked, "causation_id": asked},
+    )
+    if wish is not None and wish.revision <= order.revision:
         after = after.model_copy(update={"wish": None})
     changed, event = change(after, project.state, "changed", now)
-    if answer.request.by == "operator":
-        return changed, [event]
     accepted = OrderAccepted(order_id=order.order_id, revision=order.revision, project_id=changed.id, at=now)
-    return changed, [Out(accepted, changed.sequence), event]
+    return changed, [Out(accepted, changed.sequence, answers=asked), event]
+
+
+def _steered(order: OrderRequested, wanted: OrderRequested) -> OrderRequested:
+    """The order with what an operator can change of it, and the rest as it is."""
+    quantities = {line.line_id: line.quantity for line in wanted.lines}
+    lines = tuple(
+        line.model_copy(update={"quantity": quantities.get(line.line_id, line.quantity)}) for line in order.lines
+    )
+    return order.model_copy(update={"priority": wanted.priority, "deadline": wanted.deadline, "lines": lines})
 
 
 def _refused(project: Project, answer: WorkOrderControlRefused, now: datetime) -> tuple[Project, list[Out]]:
@@ -236,6 +247,7 @@ def _refused(project: Project, answer: WorkOrderControlRefused, now: datetime) -
     if request.by == "operator":
         return project, refuse(project.id, request.command, answer.errors, now)
     revision = request.revision or project.revision
+    asked = project.asked_in(revision)
     if project.wish is not None and project.wish.revision <= revision:
         project = project.model_copy(update={"wish": None})
-    return project, reject(project.order_id, revision, answer.errors, now)
+    return project, [out._replace(answers=asked) for out in reject(project.order_id, revision, answer.errors, now)]

@@ -30,7 +30,7 @@ class TestRefused:
         command = said_of(await order.next(snapshot.FreezeSnapshots)).message
         assert isinstance(command, snapshot.FreezeSnapshots)
         first, *others = command.definitions
-        changed_on_the_way = first.model_copy(update={"content": first.content | {"name": "Other"}})
+        changed_on_the_way = first.model_copy(update={"content": '{"name":"Other"}'})
         order.stage.put(command.model_copy(update={"definitions": (changed_on_the_way, *others)}))
         await order.run()
         await order.is_planned("freeze", "HASH_MISMATCH")

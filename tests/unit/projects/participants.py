@@ -4,6 +4,7 @@ from typing import Any
 
 from libs.contracts import catalog, execution, snapshot, task_generation
 from libs.contracts.base import Message, Problem
+from libs.contracts.canonical import canonical_json
 from libs.contracts.erp import SnapshotRef
 
 IDS = {"activation_id": "A-1-0a1b:1", "project_id": "A-1-0a1b"}
@@ -29,8 +30,8 @@ def recipe(code: str, *steps: dict[str, Any], version: int) -> catalog.Definitio
 
 
 def definition(kind: str, code: str, version: int, content: dict[str, Any]) -> catalog.Definition:
-    found = {"kind": kind, "code": code, "version": version, "content_hash": f"hash-{code}", "content": content}
-    return catalog.Definition.model_validate(found)
+    found = {"kind": kind, "code": code, "version": version, "content_hash": f"hash-{code}"}
+    return catalog.Definition.model_validate(found | {"content": canonical_json(content)})
 
 
 def step(number: int, device_type: str, **more: Any) -> dict[str, Any]:
@@ -49,15 +50,8 @@ FOOT = recipe(
 )
 """Two branches that join."""
 
-LAMP = definition(
-    "product",
-    "LAMP",
-    2,
-    {
-        "name": "Lamp",
-        "recipes": [{"recipe_code": "BELL", "quantity": 2}, {"recipe_code": "FOOT", "quantity": 1}],
-    },
-)
+LAMP_RECIPES = [{"recipe_code": "BELL", "quantity": 2}, {"recipe_code": "FOOT", "quantity": 1}]
+LAMP = definition("product", "LAMP", 2, {"name": "Lamp", "recipes": LAMP_RECIPES})
 
 DEFINITIONS = (LAMP, BELL, FOOT)
 
@@ -71,7 +65,7 @@ PROBLEM = Problem(code="NO", path="", message="that cannot be")
 SAID: dict[type[Message], dict[str, Any]] = {
     catalog.OrderResolved: {
         "lines": [
-            {"line_id": "10", "target_quantity": 700, "recipes": LAMP.content["recipes"]},
+            {"line_id": "10", "target_quantity": 700, "recipes": LAMP_RECIPES},
             {"line_id": "20", "target_quantity": 3, "recipes": [{"recipe_code": "BELL", "quantity": 1}]},
         ],
         "definitions": DEFINITIONS,

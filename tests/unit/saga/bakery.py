@@ -73,11 +73,12 @@ class Served(Cake): ...
 CAKE = Definition(
     name="cake",
     version=3,
+    ids=("cake",),
     steps=(
         Step(
             name="buy",
             waiting="BUYING",
-            command=lambda context: Buy(cake=context["cake"]),
+            command=Buy,
             success=Bought,
             learns=lambda reply: {"eggs": reply.eggs},
             failure=SoldOut,
@@ -85,20 +86,21 @@ CAKE = Definition(
         Step(
             name="mix",
             waiting="MIXING",
-            command=lambda context: Mix(cake=context["cake"], eggs=context["eggs"]),
+            command=Mix,
+            carries=lambda context: {"eggs": context["eggs"]},
             success=Mixed,
             failure=Spilled,
-            undo=lambda context: Discard(cake=context["cake"]),
+            undo=Discard,
             undone=Discarded,
             seconds=10,
         ),
         Step(
             name="bake",
             waiting="BAKING",
-            command=lambda context: Bake(cake=context["cake"]),
+            command=Bake,
             success=Baked,
             failure=Burnt,
-            undo=lambda context: Scrape(cake=context["cake"]),
+            undo=Scrape,
             undone=Scraped,
             seconds=60,
             tries=2,
@@ -106,7 +108,7 @@ CAKE = Definition(
         Step(
             name="serve",
             waiting="SERVING",
-            command=lambda context: Serve(cake=context["cake"]),
+            command=Serve,
             success=Served,
             seconds=20.0,
         ),

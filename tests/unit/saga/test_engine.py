@@ -182,7 +182,7 @@ class TestTables:
 
     def test_an_undo_without_a_confirmation_is_refused(self) -> None:
         with pytest.raises(ValueError, match="mix: an undo and its confirmation belong together"):
-            Step(name="mix", waiting="MIXING", command=lambda _: Mix(eggs=1), success=Mixed, undo=lambda _: Discard())
+            Step(name="mix", waiting="MIXING", command=Mix, success=Mixed, undo=Discard)
 
     def test_it_knows_every_answer_that_moves_it(self) -> None:
         answers = (Bought, SoldOut, Mixed, Spilled, Discarded, Baked, Burnt, Scraped, Served)
