@@ -171,7 +171,8 @@ class Devices(Protocol):
 
     async def save(self, work: Work, devices: Iterable[Device]) -> None: ...
 
-    async def seen(self, work: Work, site: str, ids: Collection[str]) -> None: ...
+    async def seen(self, work: Work, devices: Iterable[Device]) -> None:
+        """Keep when they were heard of last, by our clock and by theirs; nothing else of them has changed."""
 
     async def silent(self, work: Work, since: datetime, limit: int) -> list[Device]:
         """Devices not heard of since a moment, and not known to be OFFLINE."""

@@ -83,7 +83,10 @@ class MongoWorkOrders:
 
 
 class MongoRoutings:
-    """Immutable, so what was read once is kept in memory; the newest so many of them."""
+    """Immutable, so what was read once is kept in memory; the newest so many of them.
+
+    A routing is kept as the text of its JSON: parameters are anybody's, and a driver would take some for its own.
+    """
 
     MOST_KNOWN = 2000
 
@@ -97,7 +100,7 @@ class MongoRoutings:
         if missing:
             found = self._routings.find({"_id": {"$in": missing}}, session=work.transaction.handle)
             async for document in found:
-                self._known[document["_id"]] = Routing(RoutingData.model_validate(document["routing"]))
+                self._known[document["_id"]] = Routing(_routing(document["routing"]))
         found_now = {snapshot_id: self._known[id_] for snapshot_id, id_ in ids.items()}
         while len(self._known) > self.MOST_KNOWN:
             del self._known[next(iter(self._known))]
@@ -108,7 +111,7 @@ class MongoRoutings:
         found = self._routings.find({"_id": {"$in": list(wanted)}}, {"_id": 1}, session=work.transaction.handle)
         there = {document["_id"] async for document in found}
         documents = [
-            {"_id": id_, "site": site, "routing": routing.model_dump(mode="json")}
+            {"_id": id_, "site": site, "routing": routing.model_dump_json()}
             for id_, routing in wanted.items()
             if id_ not in there
         ]
@@ -233,10 +236,16 @@ class MongoDevices:
         for site in {device.site for device in saved}:
             await self.changed(work, site, {device.device_type for device in saved if device.site == site})
 
-    async def seen(self, work: Work, site: str, ids: Collection[str]) -> None:
-        if ids:
-            query = {"_id": {"$in": [f"{site}/{id_}" for id_ in ids]}}
-            await self._devices.update_many(query, {"$set": {"last_seen": work.now}}, session=work.transaction.handle)
+    async def seen(self, work: Work, devices: Iterable[Device]) -> None:
+        writes = [
+            UpdateOne(
+                {"_id": f"{device.site}/{device.id}"},
+                {"$set": {"last_seen": device.last_seen, "told_at": device.told_at}},
+            )
+            for device in devices
+        ]
+        if writes:
+            await self._devices.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
     async def silent(self, work: Work, since: datetime, limit: int) -> list[Device]:
         query = {"state": {"$in": [state.value for state in _HEARD_OF]}, "last_seen": {"$lt": since}}
@@ -308,6 +317,11 @@ def _ended_at(order: WorkOrder, now: datetime) -> datetime | None:
     return (order.ended_at or now) if ended else None
 
 
+def _routing(stored: Any) -> RoutingData:
+    """Until release 0.1 a routing was kept as a document."""
+    return RoutingData.model_validate_json(stored) if isinstance(stored, str) else RoutingData.model_validate(stored)
+
+
 def _order(document: Document) -> WorkOrder:
     return WorkOrder.model_validate(document | {"id": document["_id"]})
 
@@ -326,5 +340,6 @@ def _device(document: Document) -> Device:
         properties=_PROPERTIES.validate_python(document.get("properties", {})),
         before_silence=DeviceState(silenced) if (silenced := document.get("before_silence")) else None,
         held=document.get("held"),
+        told_at=document.get("told_at"),
         sequence=document.get("sequence", 0),
     )

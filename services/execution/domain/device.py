@@ -26,7 +26,9 @@ class Device:
     groups: tuple[str, ...] = ()
     properties: Mapping[str, PropertyValue] = field(default_factory=dict)
     before_silence: DeviceState | None = None
-    """The state it is in again when it speaks, where OFFLINE is only what we took its silence for."""
+    """The state it is in again when it speaks, where it is OFFLINE: for its silence, or by its last will."""
+    told_at: datetime | None = None
+    """The newest time that the device itself gave; None while it gives none, and once it was silent."""
     held: str | None = None
     """Why an operator holds it back from new tasks."""
     sequence: int = 0
@@ -40,8 +42,15 @@ class Device:
         """A heartbeat of it extends what it holds."""
         return self.state not in LOST
 
+    def knows_newer(self, sent_at: datetime | None) -> bool:
+        """Whether a message comes too late to change anything: the device has told something newer. Its clock may be
+        wrong, so its times are compared with each other alone."""
+        return self.told_at is not None and sent_at is not None and sent_at < self.told_at
 
-def online(known: Device | None, message: DeviceOnline, site: str, now: datetime) -> Device:
+
+def online(
+    known: Device | None, message: DeviceOnline, site: str, now: datetime, sent_at: datetime | None = None
+) -> Device:
     """A device announces itself, for the first time or again: a reconnect ends being OFFLINE and nothing else."""
     state = known.state if known else DeviceState.IDLE
     if known and known.state is DeviceState.OFFLINE:
@@ -58,42 +67,53 @@ def online(known: Device | None, message: DeviceOnline, site: str, now: datetime
         groups=message.groups or (),
         properties=message.properties or {},
         held=known.held if known else None,
+        told_at=sent_at or (known.told_at if known else None),
         sequence=known.sequence + 1 if known else 1,
     )
 
 
-def state_changed(known: Device, message: DeviceStateChanged, now: datetime) -> Device:
+def state_changed(known: Device, message: DeviceStateChanged, now: datetime, sent_at: datetime | None = None) -> Device:
+    """The device says what state it is in, or somebody says in its name that it is gone: until it speaks again."""
+    goes_offline = message.state is DeviceState.OFFLINE
     return replace(
         known,
         state=message.state,
         reason=message.reason,
         last_seen=now,
-        before_silence=None,
+        before_silence=(known.before_silence or _heard_state(known)) if goes_offline else None,
+        told_at=sent_at or known.told_at,
         sequence=known.sequence + 1,
     )
 
 
+def _heard_state(known: Device) -> DeviceState | None:
+    return None if known.state is DeviceState.OFFLINE else known.state
+
+
 def silent(known: Device) -> Device:
-    """Nothing was heard of it for too long."""
+    """Nothing was heard of it for too long. What it told is no measure any more: its clock may have been set back."""
     return replace(
         known,
         state=DeviceState.OFFLINE,
         reason="no heartbeat",
         before_silence=known.state,
+        told_at=None,
         sequence=known.sequence + 1,
     )
 
 
-def heard(known: Device, now: datetime) -> Device:
-    """A heartbeat: the device is there, so what its silence was taken for is not so."""
-    if known.before_silence is None:
-        return replace(known, last_seen=now)
+def heard(known: Device, now: datetime, sent_at: datetime | None = None) -> Device:
+    """A heartbeat: the device is there, so it is not OFFLINE."""
+    told_at = sent_at or known.told_at
+    if known.state is not DeviceState.OFFLINE:
+        return replace(known, last_seen=now, told_at=told_at)
     return replace(
         known,
-        state=known.before_silence,
+        state=known.before_silence or DeviceState.IDLE,
         reason=None,
         before_silence=None,
         last_seen=now,
+        told_at=told_at,
         sequence=known.sequence + 1,
     )
 

@@ -32,6 +32,8 @@ class Statement(NamedTuple):
     now: datetime
     by: str | None = None
     request_id: str | None = None
+    warning: str | None = None
+    """What was wrong with the report beside what it tells."""
 
 
 @dataclass
@@ -150,4 +152,5 @@ class Floor:
         return self.place(task, said.report.fence, said.report.device_id, said.report.at) | {
             "by": said.by,
             "request_id": said.request_id,
+            "warning": said.warning,
         }

@@ -44,7 +44,7 @@ def revoked(task: Task, reason: str) -> TaskRevoked:
     )
 
 
-def device_changed(device: Device, now: datetime) -> DeviceChanged:
+def device_changed(device: Device, now: datetime, warning: str | None = None) -> DeviceChanged:
     """The device as it is now, for those who watch."""
     return DeviceChanged(
         device_id=device.id,
@@ -57,4 +57,5 @@ def device_changed(device: Device, now: datetime) -> DeviceChanged:
         groups=device.groups,
         properties=dict(device.properties),
         at=now,
+        warning=warning,
     )

@@ -27,6 +27,8 @@ class Reported(NamedTuple):
 
     report: Report
     cause: Cause
+    warning: str | None = None
+    """What was wrong with it beside what it tells."""
 
 
 def needs_siblings(task: Task, report: Report) -> bool:
@@ -37,13 +39,13 @@ def needs_siblings(task: Task, report: Report) -> bool:
 def apply(floor: Floor, reports: Iterable[Reported], now: datetime, backoff: Backoff) -> None:
     """Take the reports in one by one; `floor` carries the result."""
     for reported in reports:
-        report, cause = reported
+        report, cause, warning = reported
         task = floor.tasks.get(report.task_id)
         reason = ignored(task, report, cause.site)
         if task is None or reason is not None:
-            floor.send(_ignored_event(report, reason or execution.IgnoredReason.UNKNOWN_TASK), cause)
+            floor.send(_ignored_event(report, reason or execution.IgnoredReason.UNKNOWN_TASK, warning), cause)
             continue
-        _apply(floor, task, Statement(report, cause, now), backoff)
+        _apply(floor, task, Statement(report, cause, now, warning=warning), backoff)
 
 
 def _apply(floor: Floor, task: Task, said: Statement, backoff: Backoff) -> None:
@@ -78,7 +80,7 @@ def _counted(
 ) -> None:
     reason = pieces.moves(task, report, count, wanted)
     if reason is not None:
-        floor.send(_ignored_event(report, reason), said.cause)
+        floor.send(_ignored_event(report, reason, said.warning), said.cause)
         return
     floor.causes[task.project_id] = said.cause
     pieces.made(floor, begun(floor, task), count, wanted, said)
@@ -94,7 +96,7 @@ def _failed(floor: Floor, task: Task, report: devices.TaskFailed, said: Statemen
     attempt_failed(floor, task, said, report.reason, retry_at)
 
 
-def _ignored_event(report: Report, reason: execution.IgnoredReason) -> execution.ReportIgnored:
+def _ignored_event(report: Report, reason: execution.IgnoredReason, warning: str | None) -> execution.ReportIgnored:
     return execution.ReportIgnored(
         task_id=report.task_id,
         fence=report.fence,
@@ -102,4 +104,5 @@ def _ignored_event(report: Report, reason: execution.IgnoredReason) -> execution
         device_id=report.device_id,
         report_type=report.TYPE,
         reason=reason,
+        warning=warning,
     )

@@ -53,28 +53,35 @@ class DeviceHandlers:
         known = await self.devices.load(work, site, {message.data.device_id for message in run})
         before = dict(known)
         changed: dict[str, Cause] = {}
+        warnings: dict[str, str | None] = {}
         connected: dict[str, None] = {}
         beats: dict[str, DeviceHeartbeat] = {}
         for message in run:
-            data, device = message.data, known.get(message.data.device_id)
+            data, device, sent_at = message.data, known.get(message.data.device_id), message.envelope.sent_at
+            if device is not None and device.knows_newer(sent_at):
+                log.info("status_too_late", device_id=device.id, type=data.TYPE, site=site, sent_at=sent_at)
+                continue
+            if message.warnings:
+                warnings[data.device_id] = message.warning
+                log.warning("status_with_remark", device_id=data.device_id, type=data.TYPE, warning=message.warning)
             match data:
                 case DeviceOnline():
-                    known[data.device_id] = online(device, data, site, work.now)
+                    known[data.device_id] = online(device, data, site, work.now, sent_at)
                     changed[data.device_id] = message.cause
                     connected[data.device_id] = None
                 case _ if device is None:
                     log.warning("device_unknown", device_id=data.device_id, type=data.TYPE, site=site)
                 case DeviceStateChanged():
-                    known[device.id] = state_changed(device, data, work.now)
+                    known[device.id] = state_changed(device, data, work.now, sent_at)
                     changed[device.id] = message.cause
                 case DeviceHeartbeat():
                     beats[device.id] = data
-                    known[device.id] = heard(device, work.now)
+                    known[device.id] = heard(device, work.now, sent_at)
                     if known[device.id].sequence != device.sequence:
                         changed[device.id] = message.cause
                 case _:
                     assert_never(data)
-        await self.devices.seen(work, site, beats.keys() - changed.keys())
+        await self.devices.seen(work, [known[id_] for id_ in beats.keys() - changed.keys()])
         await self.devices.save(work, [known[id_] for id_ in changed])
         left = {before[id_].device_type for id_ in changed if id_ in before} - {
             known[id_].device_type for id_ in changed
@@ -84,10 +91,10 @@ class DeviceHandlers:
         await self.leases.remind([known[id_] for id_ in connected if id_ in before], work)
         await self.leases.lost([known[id_] for id_ in changed if known[id_].state in LOST], work)
         for id_, cause in changed.items():
-            self._tell(known[id_], cause, work)
+            self._tell(known[id_], cause, work, warnings.get(id_))
         for device_type in sorted({known[id_].device_type for id_ in changed}):
             work.send(DispatchRequested(device_type=device_type), Cause(site=site))
 
-    def _tell(self, device: Device, cause: Cause, work: Work) -> None:
-        told: Message = device_changed(device, work.now)
+    def _tell(self, device: Device, cause: Cause, work: Work, warning: str | None = None) -> None:
+        told: Message = device_changed(device, work.now, warning)
         work.send(told, cause, sequence=device.sequence)

@@ -31,7 +31,8 @@ class ProgressHandlers:
 
     async def on_reports(self, run: Sequence[Incoming[Report]], work: Work) -> None:
         floor = await self._load(run, work)
-        apply(floor, (Reported(message.data, message.cause) for message in run), work.now, self.backoff)
+        reported = (Reported(message.data, message.cause, message.warning) for message in run)
+        apply(floor, reported, work.now, self.backoff)
         await self.ledger.append(work, floor.facts)
         await self.tasks.save(work, [floor.tasks[id_] for id_ in floor.changed - floor.created], floor.whole)
         send_all(floor, work)
