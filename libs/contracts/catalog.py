@@ -3,14 +3,15 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from libs.contracts import topics
-from libs.contracts.base import Code, Data, Message, Positive, Problem, Text, message, upcaster
+from libs.contracts.base import Code, Data, Message, Positive, Problem, message, upcaster
 from libs.contracts.canonical import canonical_json
+from libs.contracts.texts import prose
 
-Name = Annotated[Text, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1), BeforeValidator(prose)]
 
 
 class OnExhausted(StrEnum):

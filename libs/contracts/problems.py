@@ -1,5 +1,6 @@
 """From validation errors to problems that the sender of a message can act on: all of them, each with its path."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ _CODES = {
     "extra_forbidden": "UNKNOWN_FIELD",
 }
 
+_STEPS = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")
+
 
 def path_of(location: Sequence[str | int]) -> str:
     """`("lines", 0, "quantity")` as `lines[0].quantity`."""
@@ -28,6 +31,19 @@ def path_of(location: Sequence[str | int]) -> str:
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
     return path
+
+
+def part_at(data: Any, path: str) -> Any:
+    """What stands in the data at a problem's path; None where nothing does, or the path cannot be followed."""
+    part = data
+    for name, index in _STEPS.findall(path):
+        if index and isinstance(part, list) and int(index) < len(part):
+            part = part[int(index)]
+        elif name and isinstance(part, dict):
+            part = part.get(name)
+        else:
+            return None
+    return part
 
 
 def problems_of(error: ValidationError) -> tuple[Problem, ...]:

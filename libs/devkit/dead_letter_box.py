@@ -10,6 +10,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from libs.contracts.envelope import Envelope, Unreadable, read
+from libs.contracts.problems import part_at
 from libs.contracts.topics import fixed_topics
 from libs.devkit.simulators.address import Address
 from libs.devkit.simulators.kafka import Topics, closed, started
@@ -67,6 +68,15 @@ class DeadLetter:
         return None
 
     @property
+    def problems(self) -> list[dict[str, Any]]:
+        """What is wrong in the data, place by place: code, path, message, and the part that stands there."""
+        told = _readable(self.why.get("problems", "[]").encode())
+        data: Any = None
+        with contextlib.suppress(Unreadable):
+            data = _readable(read(self.own_headers, self.value, self.arrived)[1])
+        return [{**each, "part": part_at(data, each["path"])} for each in told if isinstance(each, dict)]
+
+    @property
     def type(self) -> str:
         return self.envelope.type if self.envelope else _header(self.own_headers, "ce_type")
 
@@ -97,7 +107,8 @@ class DeadLetter:
         }
         if whole:
             headers = {name: value.decode("utf-8", "replace") for name, value in self.own_headers}
-            document |= {"headers": headers, "stack": why.get("stack", ""), "value": _readable(self.value)}
+            long = {"headers": headers, "stack": why.get("stack", ""), "value": _readable(self.value)}
+            document |= {"problems": self.problems, **long}
         return document
 
 

@@ -18,6 +18,10 @@ T = TypeVar("T")
 
 NOT_FOUND = 1
 
+LONGEST_PART = 500
+"""Characters of an offending part that are shown; the whole value follows."""
+
+
 app = typer.Typer(help="Dead letters: list them, look at one, try them again.", no_args_is_help=True)
 
 Kafka = Annotated[str | None, typer.Option(help="Kafka, host:port. Else FACTORY_KAFKA, else the factory running here.")]
@@ -53,10 +57,13 @@ def show(topic: Topic, place: Place, as_json: AsJson = False, kafka: Kafka = Non
     if as_json:
         print(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    headers, stack, value = (document.pop(name) for name in ("headers", "stack", "value"))
+    problems, headers, stack, value = (document.pop(name) for name in ("problems", "headers", "stack", "value"))
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for name, text in document.items():
         console.print(f"{name:9} {text}")
+    for problem in problems:
+        console.print(f"  {problem['path'] or 'the data'}: {problem['message']}")
+        console.print(f"  there stands {json.dumps(problem['part'], ensure_ascii=False)[:LONGEST_PART]}")
     console.print("headers", *(f"  {name}: {text}" for name, text in headers.items()), sep="\n")
     console.print(
         "value", value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False), sep="\n"

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from libs.contracts.base import Problem
 from libs.contracts.envelope import Unreadable, peek_type, read
+from libs.contracts.json_text import mended
 from libs.contracts.problems import problems_of
 from libs.contracts.reading import read_data, sentence, upcast_data
 from libs.kernel.clock import utc_now
@@ -68,9 +69,9 @@ def _message(record: RawRecord, subscription: Subscription) -> Incoming[Any] | N
         problems = problems_of(error)
         if subscription.invalid is None or not _is_object(error):
             raise Unreadable(f"{envelope.type}: {sentence(problems)}", problems) from None
-        return Incoming(envelope, cls.model_construct(), record, body, problems)
-    mended = tuple(Problem(code="NOT_READABLE", path="", message=text) for text in envelope.mended)
-    return Incoming(envelope, data, record, body, warnings=(*mended, *warnings))
+        return Incoming(envelope, cls.model_construct(), record, mended(body)[0], problems)
+    changes = tuple(Problem(code="NOT_READABLE", path="", message=text) for text in envelope.mended)
+    return Incoming(envelope, data, record, body, warnings=(*changes, *warnings))
 
 
 def _is_object(error: ValidationError) -> bool:

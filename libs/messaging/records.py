@@ -61,7 +61,7 @@ class Record(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Incoming(Generic[M]):
     """One consumed message. `problems` is not empty when the data broke the contract: then `data` is unset; `body` is
-    the data as it was sent.
+    the data as it was sent, or what was made of it so that it can be read.
 
     `warnings` says what was wrong beside the fact that the message tells.
     """

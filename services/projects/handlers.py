@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import orjson
+import pydantic_core
 import structlog
 
 from libs.contracts.base import Problem
@@ -70,10 +70,11 @@ class ProjectHandlers:
 
     async def on_invalid_orders(self, run: Sequence[Incoming[Any]], work: Work) -> None:
         for message in run:
-            body = orjson.loads(message.body)
+            body = pydantic_core.from_json(message.body)
             revision = body.get("revision")
-            order_id = body.get("order_id") or (message.record.key or b"").decode("utf-8", "replace")
-            if not isinstance(order_id, str) or not order_id:
+            named, key = body.get("order_id"), (message.record.key or b"").decode("utf-8", "replace")
+            order_id = named if isinstance(named, str) and named else key
+            if not order_id:
                 raise Unreadable(f"{message.envelope.type}: {sentence(message.problems)}", message.problems)
             known_revision = revision if isinstance(revision, int) and not isinstance(revision, bool) else 0
             for out in reject(order_id[:256], known_revision, message.problems, work.now):

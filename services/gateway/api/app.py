@@ -4,12 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from services.gateway.api import PREFIX, problems
+from services.gateway.api import PREFIX, docs, problems
 from services.gateway.api.answers import READING
 from services.gateway.api.catalog import RESOURCES, catalog_router
 from services.gateway.api.device_types import device_types_router
 from services.gateway.api.devices import devices_router
-from services.gateway.api.openapi import DESCRIPTION, TAGS, Api
+from services.gateway.api.openapi import DESCRIPTION, TAGS, TITLE, Api
 from services.gateway.api.planning import calendar_router, reservations_router
 from services.gateway.api.projects import projects_router
 from services.gateway.api.showing import Showing, ShowingFloor
@@ -23,12 +23,12 @@ from services.gateway.questions import Questions
 def make_app(kernel_routes: list[Any], read: ReadModels, commands: Commands, questions: Questions) -> Api:
     """A new resource is a router in this package and a line here."""
     app = Api(
-        title="Smart Factory",
+        title=TITLE,
         version="1",
         description=DESCRIPTION,
         openapi_tags=TAGS,
-        routes=kernel_routes,
-        docs_url=None,  # those pages load their scripts from elsewhere
+        routes=[*kernel_routes, *docs.routes(TITLE)],
+        docs_url=None,  # FastAPI's own pages load their scripts from a foreign host
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name.replace(" ", "_"),

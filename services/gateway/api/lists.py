@@ -8,6 +8,7 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from services.gateway.api.problems import ApiProblem, single
+from services.gateway.api.queries import AS_IN_JSON
 from services.gateway.domain.paging import LONGEST_CURSOR, BadCursor, read_cursor, write_cursor
 
 T = TypeVar("T")
@@ -15,7 +16,7 @@ Shown = TypeVar("Shown", bound=BaseModel)
 
 MOST = 200
 
-Limit = Annotated[int, Query(ge=1, le=MOST, description="items on the page")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="items on the page"), AS_IN_JSON]
 Cursor = Annotated[
     str | None, Query(max_length=LONGEST_CURSOR, description="`next` of the page before; absent for the first page")
 ]

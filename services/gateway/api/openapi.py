@@ -7,10 +7,13 @@ from fastapi import FastAPI
 
 from services.gateway.api.problems import MEDIA_TYPE
 
+TITLE = "Smart Factory"
+
 DESCRIPTION = """
 The operators' face of the factory. Commands are answered with 202 and the `Location` of what they are about, or, with
 `Prefer: wait=N`, with their outcome. What is read may be a moment behind what was commanded. Every command
-takes an `Idempotency-Key`. Errors are problem details (RFC 9457).
+takes an `Idempotency-Key`. A query parameter that a path does not declare, or that is given twice, is refused. Errors
+are problem details (RFC 9457).
 """.strip()
 
 TAGS = [

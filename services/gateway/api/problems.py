@@ -27,7 +27,7 @@ RETRY_AFTER_SECONDS = "5"
 MOST_ERRORS = 1000
 """Errors in one answer; a body made to be wrong everywhere should not make a huge one."""
 
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 class ProblemDetails(BaseModel):

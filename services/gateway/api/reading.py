@@ -1,4 +1,4 @@
-"""Reading bodies: JSON of a sane size and shape, or a problem that says what is wrong with it."""
+"""Reading requests: the query that a route declares, and JSON of a sane size and shape; or a problem that says why not."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from email.message import Message
@@ -13,6 +13,7 @@ from libs.contracts.base import Problem
 from libs.contracts.canonical import DEEPEST_NESTING
 from libs.contracts.problems import path_of
 from services.gateway.api.problems import ApiProblem
+from services.gateway.api.queries import query_check
 
 LARGEST_BODY = 1_000_000
 """Bytes."""
@@ -54,16 +55,20 @@ class JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that, if it takes a body, takes only JSON; one that may be left out may be left out with its type."""
+    """A route that takes only the query parameters that it declares, and a body, if any, only as JSON.
+
+    A body that may be left out may be left out with its type.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
-        optional = not self.body_field.field_info.is_required()
+        check_query = query_check(self.dependant)
+        takes_body = self.body_field is not None
+        optional = self.body_field is None or not self.body_field.field_info.is_required()
 
         async def handle_json(request: Request) -> Response:
-            if optional and not _has_body(request):
+            check_query(request.query_params)
+            if not takes_body or (optional and not _has_body(request)):
                 return await handle(request)
             if not _is_json(request.headers.get("content-type", "")):
                 raise ApiProblem(415, "the body should be application/json", headers={"Accept": "application/json"})

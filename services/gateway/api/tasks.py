@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -98,11 +99,29 @@ VERBS = (
 )
 
 
+class TaskIdConvertor(Convertor[str]):
+    """A task id in a path, slashes included: five segments at most, of which the last is no word of `VERBS`.
+
+    A path behind a task id therefore never counts as a part of the id, and `/tasks/{task_id}` and
+    `/tasks/{task_id}/hold` never match the same path. Ids that no task can have match too: the routes answer them
+    with a problem of their own, UNKNOWN_TASK.
+    """
+
+    regex = rf"(?:[^/]*/){{0,4}}(?!(?:{'|'.join(verb.word for verb in VERBS)})(?:/|$))[^/]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
 def location_of_task(task_id: str) -> str:
     return f"{PREFIX}/tasks/{task_id}"
 
 
 def tasks_router(projects: Projects, questions: Questions, commands: Commands) -> APIRouter:
+    register_url_convertor("task_id", TaskIdConvertor())
     router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=JsonRoute)
 
     async def known(site: str, task_id: str) -> str:
@@ -113,7 +132,7 @@ def tasks_router(projects: Projects, questions: Questions, commands: Commands) -
         return project_id
 
     @router.get(
-        "/{task_id:path}",
+        "/{task_id:task_id}",
         name="get task",
         summary="Show a task, and why it is where it is",
         response_model=models.ShownTask,
@@ -146,7 +165,7 @@ def tasks_router(projects: Projects, questions: Questions, commands: Commands) -
 
 def _add(router: APIRouter, verb: Verb, known: Any, commands: Commands) -> None:
     @router.post(
-        f"/{{task_id:path}}/{verb.word}",
+        f"/{{task_id:task_id}}/{verb.word}",
         name=f"{verb.word} task",
         summary=verb.summary,
         description=verb.description,

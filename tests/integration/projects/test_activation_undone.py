@@ -99,7 +99,7 @@ class TestRevised:
         await order.run()
         assert order.answers[:2] == ["OrderAccepted", "OrderActivated"]
         assert order.all(erp.OrderAccepted)[-1].revision == 2
-        assert (await order.project())["lines"][0]["quantity"] == 5
+        assert (await order.project())["order"]["lines"][0]["quantity"] == 5
         assert (await order.project())["wish"] is None
 
     @pytest.mark.parametrize(
