@@ -17,7 +17,19 @@ from libs.contracts.reading import sentence
 from libs.kernel.ids import project_id_of
 from libs.messaging.records import Cause, Incoming
 from libs.messaging.work import Work
-from libs.saga import Definition, Definitions, Saga, Sent, abort, advance, expire, retry_undo, skip_undo, start
+from libs.saga import (
+    Definition,
+    Definitions,
+    Saga,
+    Sent,
+    UnknownDefinition,
+    abort,
+    advance,
+    expire,
+    retry_undo,
+    skip_undo,
+    start,
+)
 from services.projects.domain import activation, commands, intake, progress, rebase, steering
 from services.projects.domain.project import Out, Project
 from services.projects.domain.rejection import refuse, reject
@@ -29,6 +41,9 @@ log = structlog.get_logger(__name__)
 
 SWEPT_AT_ONCE = 200
 """Documents that one tick takes; the next tick takes the rest."""
+
+LOOKED_AT_AGAIN = timedelta(minutes=1)
+"""After which an overdue saga is looked at again whose table this release does not have."""
 
 
 class ProjectHandlers:
@@ -159,7 +174,13 @@ class ProjectHandlers:
         projects = await self._projects.load(work, {stored.saga.context["project_id"] for stored in overdue})
         batch = _Batch(work)
         for stored in overdue:
-            saga, sent = expire(self._definition(stored.saga), stored.saga, work.now)
+            try:
+                saga, sent = expire(self._definition(stored.saga), stored.saga, work.now)
+            except UnknownDefinition as error:
+                # Whoever knows the table goes on with it, and nobody waits for that meanwhile.
+                log.error("saga_without_a_table", saga_id=stored.saga.id, error=str(error))
+                batch.put_off(stored, LOOKED_AT_AGAIN)
+                continue
             batch.moved(StoredSaga(saga, stored.cause), sent, stored.cause)
             log.warning("saga_overdue", saga_id=saga.id, step=saga.step, status=saga.status, attempt=saga.attempt)
             project = projects[saga.context["project_id"]]
@@ -249,6 +270,11 @@ class _Batch:
             self.work.send(message, cause, id_=id_)
         self.work.send(activation.told(stored.saga), cause, sequence=stored.saga.moves)
         return stored
+
+    def put_off(self, stored: StoredSaga, pause: timedelta) -> None:
+        """Leave a saga as it is, and look at it again after a pause."""
+        later = stored.saga.model_copy(update={"deadline": self.work.now + pause})
+        self._sagas[later.id] = stored._replace(saga=later)
 
     def saga(self, id_: str) -> StoredSaga | None:
         return self._sagas.get(id_)

@@ -1,4 +1,4 @@
-"""Reading requests: the query that a route declares, and JSON of a sane size and shape; or a problem that says why not."""
+"""Reading requests: the query that a route declares, and JSON of a sane size and shape. Problems say what is wrong."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from email.message import Message
