@@ -190,17 +190,20 @@ class Consumer:
         except (KafkaError, ConsumerStoppedError) as error:
             log.warning("offsets_not_committed", topic=self.topic, error=repr(error))
 
-    def lag(self) -> dict[int, int]:
-        """Records between what is committed and the end, by partition, as of the last fetch."""
+    async def lag(self) -> dict[int, int]:
+        """Records between what is handled and the end, by partition, as of the last fetch.
+
+        The marks that end transactions, and records of aborted ones, take offsets too and are never handed out.
+        """
         consumer = self.kafka
         if consumer is None:
             return {}
-        assigned = consumer.assignment()
-        return {
-            partition.partition: max(0, (consumer.highwater(partition) or 0) - done)
-            for partition, done in self._done.items()
-            if partition in assigned
-        }
+        behind: dict[int, int] = {}
+        for partition in self._done.keys() & consumer.assignment():
+            position = 0 if self.assignment.idle.locked() else await consumer.position(partition)
+            end = consumer.highwater(partition) or 0
+            behind[partition.partition] = max(0, end - max(self._done[partition], position))
+        return behind
 
 
 def make_broker(servers: str, client_id: str) -> KafkaBroker:

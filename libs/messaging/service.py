@@ -221,5 +221,5 @@ def _watch(service: Service, consumers: Sequence[Consumer]) -> None:
 
 async def _report_lag(metrics: Metrics, consumers: Sequence[Consumer]) -> None:
     for consumer in consumers:
-        for partition, behind in consumer.lag().items():
+        for partition, behind in (await consumer.lag()).items():
             metrics.lag(consumer.topic, partition, behind)
