@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from libs.contracts import topics
 from libs.contracts.base import ABSENT, Code, Count, Data, Message, Positive, Priority, Text, Time, message
+from libs.contracts.keys import project_of
 
 TaskId = str
 """`project/line/recipe/execution/step`; opaque to a gateway, which only echoes it."""
@@ -166,7 +167,7 @@ class Report(Message):
         task_id = data.get("task_id")
         return {
             "at": sent_at,
-            "project_id": task_id.partition("/")[0] if isinstance(task_id, str) else ABSENT,
+            "project_id": project_of(task_id) if isinstance(task_id, str) else ABSENT,
             "started_at": ABSENT,
             "measurements": ABSENT,
             "reason": "",

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from libs.contracts.envelope import Cause
 from libs.contracts.execution import Routing as RoutingData
+from libs.contracts.keys import ExecutionKey
 from libs.contracts.reservations import WorkingCalendar
 from libs.contracts.task_generation import GenerateTasks
 from libs.messaging.work import Work
@@ -13,6 +14,7 @@ from services.execution.domain.arrivals import HeadRow
 from services.execution.domain.availability import Availability, Span
 from services.execution.domain.device import Device
 from services.execution.domain.dispatch import Grant
+from services.execution.domain.keys import QueueKey, SourceKey
 from services.execution.domain.reservations import Closed, Plan
 from services.execution.domain.routing import Routing
 from services.execution.domain.task import Task
@@ -51,7 +53,9 @@ class Tasks(Protocol):
     async def touch(self, work: Work, ids: Collection[str]) -> None:
         """Make others that write one of these tasks meanwhile decide anew, as if it was written."""
 
-    async def waiting_from(self, work: Work, queues: Collection[str], project_id: str, execution: int) -> list[Task]:
+    async def waiting_from(
+        self, work: Work, queues: Collection[QueueKey], project_id: str, execution: int
+    ) -> list[Task]:
         """Tasks of a project that wait for dispatch, from an execution on."""
 
     async def delete(self, work: Work, ids: Collection[str]) -> None: ...
@@ -60,16 +64,16 @@ class Tasks(Protocol):
 
 
 class Queues(Protocol):
-    """What waits for dispatch, and what devices hold. A queue and a pool are named `site/device type`."""
+    """What waits for dispatch, and what devices hold. A queue and a pool are both of a device type of a site."""
 
-    async def heads(self, work: Work, queue: str) -> list[HeadRow]:
+    async def heads(self, work: Work, queue: QueueKey) -> list[HeadRow]:
         """The first of every source, read in a time that does not depend on how many stand behind it."""
 
-    async def borrowed_head(self, work: Work, queue: str, source: str) -> HeadRow | None:
+    async def borrowed_head(self, work: Work, queue: QueueKey, source: SourceKey) -> HeadRow | None:
         """The first of a source whose tasks may be done by the queue's device type though planned for another."""
 
     async def waiting(
-        self, work: Work, queue: str, source: str, *, borrowed: bool, skip: int, limit: int
+        self, work: Work, queue: QueueKey, source: SourceKey, *, borrowed: bool, skip: int, limit: int
     ) -> list[Task]:
         """Tasks of a source, best first."""
 
@@ -91,10 +95,10 @@ class Queues(Protocol):
     async def end_leases(self, work: Work, site: str, devices: Collection[tuple[str, str]], at: datetime) -> None:
         """Leases of devices, given as (type, id), hold no longer than until a moment."""
 
-    async def expired(self, work: Work, pool: str, before: datetime, limit: int) -> list[Task]:
+    async def expired(self, work: Work, pool: QueueKey, before: datetime, limit: int) -> list[Task]:
         """Tasks whose lease ended before a moment."""
 
-    async def pools_with_expired(self, work: Work, before: datetime) -> set[str]:
+    async def pools_with_expired(self, work: Work, before: datetime) -> set[QueueKey]:
         """Pools in which a lease ended before a moment."""
 
     async def end_delays(self, work: Work, limit: int) -> list[tuple[str, str]]:
@@ -106,7 +110,7 @@ class Queues(Protocol):
     async def held_by(self, work: Work, site: str, device_type: str, device_id: str) -> list[Task]:
         """Leased and running tasks of a device."""
 
-    async def leased(self, work: Work, pool: str, project_id: str) -> list[Task]:
+    async def leased(self, work: Work, pool: QueueKey, project_id: str) -> list[Task]:
         """Tasks of one work order that devices of a type hold and have not begun."""
 
     async def lease_of(self, work: Work, task_id: str) -> tuple[dict[str, Any] | None, datetime | None]:
@@ -116,8 +120,8 @@ class Queues(Protocol):
 class Ledger(Protocol):
     async def append(self, work: Work, facts: Sequence[dict[str, Any]]) -> None: ...
 
-    async def of_executions(self, work: Work, keys: Collection[str]) -> list[dict[str, Any]]:
-        """All entries of executions, given as `project/line/recipe/execution`."""
+    async def of_executions(self, work: Work, keys: Collection[ExecutionKey]) -> list[dict[str, Any]]:
+        """All entries of the executions."""
 
 
 class Generation(NamedTuple):

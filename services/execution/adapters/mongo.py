@@ -11,6 +11,7 @@ from libs.contracts.base import jsonable
 from libs.contracts.devices import DeviceState, PropertyValue
 from libs.contracts.envelope import Cause
 from libs.contracts.execution import Routing as RoutingData
+from libs.contracts.keys import ExecutionKey
 from libs.contracts.task_generation import GenerateTasks
 from libs.kernel.ids import new_id
 from libs.messaging.mongo import driver
@@ -129,7 +130,7 @@ class MongoLedger:
         if facts:
             await self._ledger.insert_many(facts, ordered=False, session=work.transaction.handle)
 
-    async def of_executions(self, work: Work, keys: Collection[str]) -> list[dict[str, Any]]:
+    async def of_executions(self, work: Work, keys: Collection[ExecutionKey]) -> list[dict[str, Any]]:
         if not keys:
             return []
         # By their ids: `/` and the character that follows it bound the range of each execution.

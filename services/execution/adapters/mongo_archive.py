@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
+from libs.contracts.keys import project_of
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel
 from libs.messaging.work import Work
@@ -101,7 +102,7 @@ class MongoAllTasks(MongoTasks):
         session = work.transaction.handle
         by_project: dict[str, list[str]] = defaultdict(list)
         for id_ in ids:
-            by_project[id_.partition("/")[0]].append(id_)
+            by_project[project_of(id_)].append(id_)
         tasks: dict[str, Task] = {}
         for name, projects in (await _archives(self._orders, by_project.keys(), session)).items():
             wanted = {"_id": {"$in": [id_ for project in projects for id_ in by_project[project]]}}

@@ -12,6 +12,7 @@ from services.execution.adapters.mongo_tasks import UNEXPLAINED, document_of, ex
 from services.execution.adapters.mongo_waiting import MongoWaiting
 from services.execution.domain.arrivals import HeadRow
 from services.execution.domain.dispatch import Grant
+from services.execution.domain.keys import QueueKey, SourceKey
 from services.execution.domain.task import FRESH_SCORE, Task, TaskState
 
 
@@ -22,14 +23,14 @@ class MongoQueues:
         self._tasks = database["tasks"]
         self._waiting = MongoWaiting(database)
 
-    async def heads(self, work: Work, queue: str) -> list[HeadRow]:
+    async def heads(self, work: Work, queue: QueueKey) -> list[HeadRow]:
         return await self._waiting.heads(work, queue)
 
-    async def borrowed_head(self, work: Work, queue: str, source: str) -> HeadRow | None:
+    async def borrowed_head(self, work: Work, queue: QueueKey, source: SourceKey) -> HeadRow | None:
         return await self._waiting.borrowed_head(work, queue, source)
 
     async def waiting(
-        self, work: Work, queue: str, source: str, *, borrowed: bool, skip: int, limit: int
+        self, work: Work, queue: QueueKey, source: SourceKey, *, borrowed: bool, skip: int, limit: int
     ) -> list[Task]:
         ids = await self._waiting.best(work, queue, source, borrowed=borrowed, skip=skip, limit=limit)
         found = {task.id: task for task in await self._some(work, {"_id": {"$in": ids}}, 0)} if ids else {}
@@ -55,7 +56,7 @@ class MongoQueues:
                 "$set": {
                     "state": leased.state.value,
                     "device_id": device.id,
-                    "pool": leased.pool,
+                    "pool": str(leased.pool),
                     **_lease(group[0], work.now, expires_at),
                 },
                 "$inc": {"fence": 1},
@@ -86,7 +87,7 @@ class MongoQueues:
             UpdateOne(
                 {"_id": task.id, "fence": task.fence, "state": TaskState.READY.value},
                 {
-                    "$set": {"state": TaskState.RUNNING.value, "pool": task.pool, "lease_expires_at": expires_at},
+                    "$set": {"state": TaskState.RUNNING.value, "pool": str(task.pool), "lease_expires_at": expires_at},
                     "$unset": {"delayed_until": 1},
                 },
             )
@@ -110,14 +111,14 @@ class MongoQueues:
     async def end_leases(self, work: Work, site: str, devices: Collection[tuple[str, str]], at: datetime) -> None:
         """What the devices, given as (type, id), hold is not to be waited for longer than from `at` on."""
         for device_type, device_id in devices:
-            query = {"pool": f"{site}/{device_type}", "device_id": device_id}
+            query = {"pool": str(QueueKey(site, device_type)), "device_id": device_id}
             await self._tasks.update_many(query, {"$min": {"lease_expires_at": at}}, session=work.transaction.handle)
 
-    async def expired(self, work: Work, pool: str, before: datetime, limit: int) -> list[Task]:
-        query = {"pool": pool, "lease_expires_at": {"$lte": before}}
+    async def expired(self, work: Work, pool: QueueKey, before: datetime, limit: int) -> list[Task]:
+        query = {"pool": str(pool), "lease_expires_at": {"$lte": before}}
         return await self._some(work, query, limit)
 
-    async def pools_with_expired(self, work: Work, before: datetime) -> set[str]:
+    async def pools_with_expired(self, work: Work, before: datetime) -> set[QueueKey]:
         """One seek in the index for each pool."""
         pipeline: list[Document] = [
             {"$match": {"pool": {"$gt": ""}}},
@@ -125,7 +126,9 @@ class MongoQueues:
             {"$group": {"_id": "$pool", "first": {"$first": "$lease_expires_at"}}},
             {"$match": {"first": {"$lte": before}}},
         ]
-        return {row["_id"] for row in await driver.aggregate(self._tasks, pipeline, work.transaction.handle)}
+        return {
+            QueueKey.parse(row["_id"]) for row in await driver.aggregate(self._tasks, pipeline, work.transaction.handle)
+        }
 
     async def end_delays(self, work: Work, limit: int) -> list[tuple[str, str]]:
         ids = await self._waiting.paused_long_enough(work, limit)
@@ -138,17 +141,17 @@ class MongoQueues:
 
     async def live(self, work: Work, site: str, device_type: str) -> dict[str, int]:
         pipeline: list[Document] = [
-            {"$match": {"pool": f"{site}/{device_type}"}},
+            {"$match": {"pool": str(QueueKey(site, device_type))}},
             {"$group": {"_id": "$device_id", "tasks": {"$sum": 1}}},
         ]
         rows = await driver.aggregate(self._tasks, pipeline, work.transaction.handle)
         return {row["_id"]: row["tasks"] for row in rows}
 
     async def held_by(self, work: Work, site: str, device_type: str, device_id: str) -> list[Task]:
-        return await self._some(work, {"pool": f"{site}/{device_type}", "device_id": device_id}, 0)
+        return await self._some(work, {"pool": str(QueueKey(site, device_type)), "device_id": device_id}, 0)
 
-    async def leased(self, work: Work, pool: str, project_id: str) -> list[Task]:
-        query = {"pool": pool, "project_id": project_id, "state": TaskState.LEASED.value}
+    async def leased(self, work: Work, pool: QueueKey, project_id: str) -> list[Task]:
+        query = {"pool": str(pool), "project_id": project_id, "state": TaskState.LEASED.value}
         return await self._some(work, query, 0)
 
     async def lease_of(self, work: Work, task_id: str) -> tuple[Document | None, datetime | None]:

@@ -9,6 +9,7 @@ from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel, UpdateOne
 from libs.messaging.work import Work
 from services.execution.adapters.mongo_waiting import MongoWaiting
+from services.execution.domain.keys import QueueKey
 from services.execution.domain.task import NO_PIECES, Pieces, Task, TaskState
 
 _OPTIONAL = ("device_id", "leased_type", "outcome", "fresh_until", "delayed_until", "request")
@@ -77,7 +78,9 @@ class MongoTasks:
                 {"_id": {"$in": list(ids)}}, {"$inc": {"touched": 1}}, session=work.transaction.handle
             )
 
-    async def waiting_from(self, work: Work, queues: Collection[str], project_id: str, execution: int) -> list[Task]:
+    async def waiting_from(
+        self, work: Work, queues: Collection[QueueKey], project_id: str, execution: int
+    ) -> list[Task]:
         ids = await self._waiting.of_project(work, queues, project_id, execution)
         return list((await self.load(work, ids)).values())
 
@@ -139,7 +142,7 @@ def document_of(task: Task) -> Document:
     if task.alternatives:
         document["alternatives"] = list(task.alternatives)
     if task.state.live:
-        document["pool"] = task.pool
+        document["pool"] = str(task.pool)
     return document
 
 

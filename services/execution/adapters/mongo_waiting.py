@@ -11,6 +11,7 @@ from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel
 from libs.messaging.work import Work
 from services.execution.domain.arrivals import HeadRow
+from services.execution.domain.keys import QueueKey, SourceKey
 from services.execution.domain.task import FRESH_SCORE, Task, TaskState
 
 _IN_SOURCE = [("source", 1), ("rank", -1), ("execution", 1), ("_id", 1)]
@@ -68,10 +69,10 @@ class MongoWaiting:
     async def remove(self, work: Work, of_project: Document) -> None:
         await self._entries.delete_many(of_project, session=work.transaction.handle)
 
-    async def heads(self, work: Work, queue: str) -> list[HeadRow]:
+    async def heads(self, work: Work, queue: QueueKey) -> list[HeadRow]:
         """One seek in the index for each source; `$sort` with `$group` and `$first` makes it so."""
         pipeline: list[Document] = [
-            {"$match": {"queue": queue}},
+            {"$match": {"queue": str(queue)}},
             {"$sort": dict(_IN_SOURCE)},
             {
                 "$group": {
@@ -83,27 +84,33 @@ class MongoWaiting:
             },
         ]
         rows = await driver.aggregate(self._entries, pipeline, work.transaction.handle)
-        return [HeadRow(row["_id"], row["task_id"], row["execution"], row["rank"]) for row in rows]
+        return [HeadRow(SourceKey.parse(row["_id"]), row["task_id"], row["execution"], row["rank"]) for row in rows]
 
-    async def borrowed_head(self, work: Work, queue: str, source: str) -> HeadRow | None:
+    async def borrowed_head(self, work: Work, queue: QueueKey, source: SourceKey) -> HeadRow | None:
         entry = await self._entries.find_one(
-            {"also": queue, "source": source},
+            {"also": str(queue), "source": str(source)},
             {"execution": 1, "rank": 1},
             sort=_IN_SOURCE,
             session=work.transaction.handle,
         )
         return HeadRow(source, entry["_id"], entry["execution"], entry["rank"]) if entry else None
 
-    async def best(self, work: Work, queue: str, source: str, *, borrowed: bool, skip: int, limit: int) -> list[str]:
+    async def best(
+        self, work: Work, queue: QueueKey, source: SourceKey, *, borrowed: bool, skip: int, limit: int
+    ) -> list[str]:
         """Ids of tasks of a source, the best first."""
-        query = {"also" if borrowed else "queue": queue, "source": source}
+        query = {"also" if borrowed else "queue": str(queue), "source": str(source)}
         found = self._entries.find(query, {"_id": 1}, session=work.transaction.handle)
         return [entry["_id"] for entry in await driver.whole(found.sort(_IN_SOURCE).skip(skip).limit(limit))]
 
-    async def of_project(self, work: Work, queues: Collection[str], project_id: str, execution: int) -> list[str]:
+    async def of_project(self, work: Work, queues: Collection[QueueKey], project_id: str, execution: int) -> list[str]:
         """Ids of tasks of a project in the queues, from an execution on."""
         sources = {"$gt": f"{project_id}/", "$lt": f"{project_id}0"}
-        query = {"queue": {"$in": list(queues)}, "source": sources, "execution": {"$gte": execution}}
+        query = {
+            "queue": {"$in": [str(queue) for queue in queues]},
+            "source": sources,
+            "execution": {"$gte": execution},
+        }
         found = self._entries.find(query, {"_id": 1}, session=work.transaction.handle)
         return [entry["_id"] for entry in await driver.whole(found)]
 
@@ -146,13 +153,13 @@ def _entry(task: Task) -> Document:
         return {"_id": task.id, "delayed_until": task.delayed_until}
     entry: Document = {
         "_id": task.id,
-        "queue": task.queue,
-        "source": task.source,
+        "queue": str(task.queue),
+        "source": str(task.source),
         "rank": task.rank,
         "execution": task.execution,
     }
     if task.alternatives:
-        entry["also"] = task.also
+        entry["also"] = [str(queue) for queue in task.also]
     if task.fresh_until is not None:
         entry["fresh_until"] = task.fresh_until
     return entry

@@ -3,23 +3,24 @@
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from services.execution.domain.keys import QueueKey, SourceKey
 from services.execution.domain.task import Task
 
 
 class HeadRow(NamedTuple):
     """The first task of a source in a queue, as the index has it."""
 
-    source: str
+    source: SourceKey
     task_id: str
     execution: int
     rank: int
 
     @property
-    def place(self) -> tuple[int, int, str]:
+    def in_order(self) -> tuple[int, int, str]:
         return -self.rank, self.execution, self.task_id
 
 
-def place(task: Task) -> tuple[int, int, str]:
+def in_order(task: Task) -> tuple[int, int, str]:
     """Sorts the tasks of a source, the best first."""
     return -task.rank, task.execution, task.id
 
@@ -42,16 +43,16 @@ class Arrivals:
         for id_ in ids:
             del self._tasks[id_]
 
-    def heads(self, queue: str) -> dict[str, HeadRow]:
+    def heads(self, queue: QueueKey) -> dict[SourceKey, HeadRow]:
         """The first of every source, by source."""
-        heads: dict[str, HeadRow] = {}
+        heads: dict[SourceKey, HeadRow] = {}
         for task in self._tasks.values():
             if task.waits and task.queue == queue:
                 row = HeadRow(task.source, task.id, task.execution, task.rank)
-                heads[row.source] = min(heads.get(row.source, row), row, key=lambda each: each.place)
+                heads[row.source] = min(heads.get(row.source, row), row, key=lambda each: each.in_order)
         return heads
 
-    def of(self, queue: str, source: str, *, borrowed: bool) -> list[Task]:
+    def of(self, queue: QueueKey, source: SourceKey, *, borrowed: bool) -> list[Task]:
         """The tasks of a source, the best first: those planned for the queue's device type, or those that it may
         borrow."""
         found = [
@@ -59,4 +60,4 @@ class Arrivals:
             for task in self._tasks.values()
             if task.waits and task.source == source and queue in (task.also if borrowed else (task.queue,))
         ]
-        return sorted(found, key=place)
+        return sorted(found, key=in_order)

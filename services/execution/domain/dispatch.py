@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from services.execution.domain.availability import Availability
 from services.execution.domain.capability import lacks
 from services.execution.domain.device import Device
+from services.execution.domain.keys import SourceKey
 from services.execution.domain.task import WAITING_SCORE, Task
 from services.execution.domain.urgency import Aging, Rule, Score, Source, is_fresh, score
 
@@ -179,7 +180,7 @@ class Contest:
         self._passed_over: list[tuple[Candidate, str]] = []
         self.stale = False
         """Some task stands before others for a freshness that is over; nothing that follows from that is to be done."""
-        self._scores: dict[tuple[str, bool], Score] = {}
+        self._scores: dict[tuple[SourceKey, bool], Score] = {}
         self._heap: list[tuple[Rank, _Cursor]] = []
         for each in heads:
             head = self._candidate(each.source, each.task_id, each.execution, each.fresh)
@@ -233,7 +234,7 @@ class Contest:
         """What was decided, the best first."""
         known = [candidate for _, cursor in self._heap for candidate in cursor.known()]
         losers = heapq.nsmallest(ALTERNATIVES, known, key=lambda candidate: candidate.rank(self._rule))
-        explained: dict[tuple[str, bool], dict[str, Any]] = {}
+        explained: dict[tuple[SourceKey, bool], dict[str, Any]] = {}
         grants: list[Grant] = []
         for candidate, task, device in self._granted:
             alike = candidate.source.key, candidate.fresh

@@ -70,7 +70,7 @@ class Floor:
 
     def of_execution(self, task: Task) -> list[Task]:
         """The tasks of the same execution that exist, itself included."""
-        ids = (f"{task.execution_key}/{step}" for step in self.routing(task).steps)
+        ids = (task.execution_key.task(step) for step in self.routing(task).steps)
         return [self.tasks[id_] for id_ in ids if id_ in self.tasks]
 
     def routing(self, task: Task) -> Routing:

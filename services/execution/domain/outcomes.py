@@ -67,7 +67,7 @@ def open_next(floor: Floor, done: Task, said: Statement) -> None:
     for step in routing.successors[done.step]:
         if not predecessors_are_good(floor, done, routing, step):
             continue
-        task = floor.tasks.get(f"{done.execution_key}/{step}")
+        task = floor.tasks.get(done.execution_key.task(step))
         if task is None:
             task = first_ready(done, routing, step, said, fresh_until)
         elif task.state is TaskState.BLOCKED:
@@ -95,7 +95,7 @@ def first_ready(done: Task, routing: Routing, step: int, said: Statement, fresh_
 def predecessors_are_good(floor: Floor, done: Task, routing: Routing, step: int) -> bool:
     """In a chain only the step itself may be loaded, and the one before the next is the one just done."""
     return all(
-        before == done.step or ((other := floor.tasks.get(f"{done.execution_key}/{before}")) and other.is_good)
+        before == done.step or ((other := floor.tasks.get(done.execution_key.task(before))) and other.is_good)
         for before in routing.steps[step].depends_on
     )
 

@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from libs.contracts.devices import Outcome
+from libs.contracts.keys import ExecutionKey
+from services.execution.domain.keys import QueueKey, SourceKey
 from services.execution.domain.routing import Routing
 
 FRESH = timedelta(minutes=30)
@@ -35,14 +37,6 @@ class TaskState(StrEnum):
     @property
     def done(self) -> bool:
         return self in {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED}
-
-
-def execution_key(project_id: str, line_id: str, recipe_code: str, execution: int) -> str:
-    return f"{project_id}/{line_id}/{recipe_code}/{execution}"
-
-
-def source_key(project_id: str, snapshot_id: str, step: int) -> str:
-    return f"{project_id}/{snapshot_id}/{step}"
 
 
 class Pieces(NamedTuple):
@@ -133,8 +127,8 @@ class Task:
         return task
 
     @property
-    def execution_key(self) -> str:
-        return execution_key(self.project_id, self.line_id, self.recipe_code, self.execution)
+    def execution_key(self) -> ExecutionKey:
+        return ExecutionKey(self.project_id, self.line_id, self.recipe_code, self.execution)
 
     @property
     def is_good(self) -> bool:
@@ -151,19 +145,19 @@ class Task:
         return self.state is TaskState.READY and self.delayed_until is None
 
     @property
-    def queue(self) -> str:
-        """The dispatch queue in which the task waits when it waits."""
-        return f"{self.site}/{self.device_type}"
+    def queue(self) -> QueueKey:
+        """The ready queue in which the task stands when it is ready."""
+        return QueueKey(self.site, self.device_type)
 
     @property
-    def also(self) -> list[str]:
+    def also(self) -> list[QueueKey]:
         """The queues of other device types that can do it."""
-        return [f"{self.site}/{device_type}" for device_type in self.alternatives]
+        return [QueueKey(self.site, device_type) for device_type in self.alternatives]
 
     @property
-    def source(self) -> str:
-        """Where a dispatch queue has it from: tasks of one source differ in execution and freshness only."""
-        return source_key(self.project_id, self.snapshot_id, self.step)
+    def source(self) -> SourceKey:
+        """The step of the order that it is an instance of."""
+        return SourceKey(self.project_id, self.snapshot_id, self.step)
 
     @property
     def held_by_type(self) -> str:
@@ -171,9 +165,9 @@ class Task:
         return self.leased_type or self.device_type
 
     @property
-    def pool(self) -> str:
-        """The devices among which it is held when it is held."""
-        return f"{self.site}/{self.held_by_type}"
+    def pool(self) -> QueueKey:
+        """The device type among whose devices it is held when it is held."""
+        return QueueKey(self.site, self.held_by_type)
 
     def freshened(self, until: datetime) -> "Task":
         """Another step of the same execution was completed just now."""
@@ -209,7 +203,7 @@ def ready_task(
     """The task of a step whose predecessors are done."""
     rank = WAITING_SCORE * routing.waiting[step] + (FRESH_SCORE if fresh_until else 0)
     return Task.of(
-        id=f"{execution_key(project_id, line_id, recipe_code, execution)}/{step}",
+        id=ExecutionKey(project_id, line_id, recipe_code, execution).task(step),
         site=site,
         project_id=project_id,
         line_id=line_id,

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from libs.contracts.base import Priority
 from libs.contracts.execution import RoutingStep
+from services.execution.domain.keys import SourceKey
 from services.execution.domain.routing import Routing
-from services.execution.domain.task import FRESH_SCORE, WAITING_SCORE, Task, source_key
+from services.execution.domain.task import FRESH_SCORE, WAITING_SCORE, Task
 from services.execution.domain.work_order import WorkOrder
 
 PRIORITY = {Priority.LOW: 1, Priority.MEDIUM: 2, Priority.HIGH: 3, Priority.URGENT: 4}
@@ -56,8 +57,8 @@ class Source:
     """The device type that is looked at is an alternative to the planned one."""
 
     @property
-    def key(self) -> str:
-        return source_key(self.order.id, self.routing.snapshot_id, self.number)
+    def key(self) -> SourceKey:
+        return SourceKey(self.order.id, self.routing.snapshot_id, self.number)
 
     @property
     def step(self) -> RoutingStep:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from libs.contracts.devices import DeviceState
 from libs.contracts.floor import NotYet, WaitReason
+from libs.contracts.keys import TaskKey
 from libs.kernel.clock import rfc3339
 from services.execution.domain.capability import lacks
 from services.execution.domain.device import Device
@@ -14,25 +15,6 @@ from services.execution.domain.routing import Routing
 from services.execution.domain.task import Task, TaskState
 from services.execution.domain.urgency import Source
 from services.execution.domain.work_order import WorkOrder, WorkOrderState
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a task id says: the step of an execution, whether its task exists yet or not."""
-
-    project_id: str
-    line_id: str
-    recipe_code: str
-    execution: int
-    step: int
-
-
-def place_of(task_id: str) -> Place | None:
-    """None when no task can have this id."""
-    parts = task_id.split("/")
-    if len(parts) != 5 or not (parts[3].isdecimal() and parts[4].isdecimal()):
-        return None
-    return Place(parts[0], parts[1], parts[2], int(parts[3]), int(parts[4]))
 
 
 @dataclass(frozen=True)
@@ -51,19 +33,20 @@ def of_the_order(order: WorkOrder) -> list[NotYet]:
     return [NotYet(reason=WaitReason.ORDER_NOT_OPEN, message=f"the work order is {order.state}")]
 
 
-def of_a_plan(order: WorkOrder, place: Place, routing: Routing | None, siblings: dict[int, Task]) -> list[NotYet]:
+def of_a_plan(order: WorkOrder, key: TaskKey, routing: Routing | None, siblings: dict[int, Task]) -> list[NotYet]:
     """The task does not exist yet: it is planned for later, or waits for other steps, or cannot be."""
-    line = next((line for line in order.lines if line.line_id == place.line_id), None)
-    recipe = next((each for each in line.recipes if each.recipe_code == place.recipe_code), None) if line else None
-    if recipe is None or routing is None or place.step not in routing.steps or not place.execution >= 1:
+    _, line_id, recipe_code, number = key.execution
+    line = next((line for line in order.lines if line.line_id == line_id), None)
+    recipe = next((each for each in line.recipes if each.recipe_code == recipe_code), None) if line else None
+    if recipe is None or routing is None or key.step not in routing.steps or number < 1:
         return [unknown()]
-    if place.execution > recipe.planned:
+    if number > recipe.planned:
         message = f"the plan has executions 1 to {recipe.planned}"
         return [NotYet(reason=WaitReason.UNKNOWN_TASK, message=message)]
-    if place.execution > recipe.requested:
+    if number > recipe.requested:
         message = f"tasks exist up to execution {recipe.requested} of {recipe.planned} so far"
         return [NotYet(reason=WaitReason.NOT_PLANNED_YET, message=message), *of_the_order(order)]
-    return [*of_predecessors(place.step, routing, siblings), *of_the_order(order)]
+    return [*of_predecessors(key.step, routing, siblings), *of_the_order(order)]
 
 
 def unknown() -> NotYet:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from libs.contracts.base import Problem
 from services.execution.domain.floor import Floor, Statement
-from services.execution.domain.task import Task, TaskState, again, execution_key, ready_task
+from services.execution.domain.task import Task, TaskState, again, ready_task
 
 
 def make_room(floor: Floor, task: Task, said: Statement) -> tuple[int | None, Problem | None]:
@@ -38,15 +38,15 @@ def is_open(floor: Floor, task: Task, number: int) -> bool:
     if any(each.ruined or each.state is TaskState.CANCELLED for each in tasks):
         return False
     return not tasks or any(
-        not ((each := floor.tasks.get(f"{tasks[0].execution_key}/{step}")) and each.is_good)
+        not ((each := floor.tasks.get(tasks[0].execution_key.task(step))) and each.is_good)
         for step in floor.routing(tasks[0]).steps
     )
 
 
 def tasks_of(floor: Floor, task: Task, number: int) -> list[Task]:
     """The tasks that exist of another execution of the same recipe."""
-    key = execution_key(task.project_id, task.line_id, task.recipe_code, number)
-    ids = (f"{key}/{step}" for step in steps_of(floor, task))
+    key = task.execution_key._replace(number=number)
+    ids = (key.task(step) for step in steps_of(floor, task))
     return [floor.tasks[id_] for id_ in ids if id_ in floor.tasks]
 
 
@@ -68,7 +68,7 @@ def _withdraw(floor: Floor, task: Task, number: int, said: Statement) -> None:
             floor.put(cancelled, whole=True)
     if not tasks:
         _cancel_unstaged(floor, task, number, said)
-    id_ = f"{execution_key(task.project_id, task.line_id, task.recipe_code, number)}/withdrawn"
+    id_ = f"{task.execution_key._replace(number=number)}/withdrawn"
     fact = floor.fact(replace(task, execution=number, step=0), id_, 0, "WITHDRAWN", False, said.now)
     floor.facts.append({**fact, "by": said.by})
 
@@ -90,7 +90,7 @@ def restore(floor: Floor, task: Task, said: Statement) -> None:
         if other.state is not TaskState.CANCELLED:
             continue
         routing = floor.routing(other)
-        before = (floor.tasks.get(f"{other.execution_key}/{step}") for step in routing.steps[other.step].depends_on)
+        before = (floor.tasks.get(other.execution_key.task(step)) for step in routing.steps[other.step].depends_on)
         state = TaskState.READY if all(each and each.is_good for each in before) else TaskState.BLOCKED
         back = replace(again(other, routing, state), revised=True)
         floor.put(back, whole=True)

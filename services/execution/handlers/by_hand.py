@@ -10,7 +10,7 @@ from services.execution.domain.arrivals import Arrivals
 from services.execution.domain.by_hand import Command, decide, revives
 from services.execution.domain.floor import Floor
 from services.execution.domain.routing import Routing
-from services.execution.domain.task import Task, execution_key
+from services.execution.domain.task import Task
 from services.execution.domain.withdrawal import newest_open, steps_of
 from services.execution.handlers.dispatch import DispatchHandlers
 from services.execution.handlers.settling import send_all, settle_orders
@@ -61,7 +61,7 @@ class ByHandHandlers:
             wanted = {id_ for order in orders.values() if order.site == site for id_ in order.snapshot_ids}
             routings |= await self.routings.load(work, site, wanted)
         others = {
-            f"{task.execution_key}/{step}" for task in tasks.values() for step in routings[task.snapshot_id].steps
+            task.execution_key.task(step) for task in tasks.values() for step in routings[task.snapshot_id].steps
         } - tasks.keys()
         return Floor(orders, routings, tasks | await self.tasks.load(work, others), self.policies)
 
@@ -71,11 +71,8 @@ class ByHandHandlers:
         steps = steps_of(floor, task)
         while last > 0:
             first = max(1, last - EXECUTIONS_AT_ONCE + 1)
-            keys = [
-                execution_key(task.project_id, task.line_id, task.recipe_code, number)
-                for number in range(first, last + 1)
-            ]
-            ids = {f"{key}/{step}" for key in keys for step in steps} - floor.tasks.keys()
+            keys = [task.execution_key._replace(number=number) for number in range(first, last + 1)]
+            ids = {key.task(step) for key in keys for step in steps} - floor.tasks.keys()
             floor.tasks |= await self.tasks.load(work, ids)
             if newest_open(floor, task, down_to=first) is not None:
                 return

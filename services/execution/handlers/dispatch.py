@@ -16,6 +16,7 @@ from libs.messaging.work import Work
 from services.execution.domain.admission import Policies
 from services.execution.domain.arrivals import Arrivals
 from services.execution.domain.dispatch import Contest, FreeDevice, Grant, Slots
+from services.execution.domain.keys import QueueKey
 from services.execution.domain.leases import has_open_lease
 from services.execution.domain.messages import assigned, revoked
 from services.execution.domain.task import TaskState
@@ -93,7 +94,7 @@ class DispatchHandlers:
         await self.queues.expire_freshness(work, STALE_AT_ONCE)
 
     async def _revoke(self, command: RevokeLeases, cause: Cause, work: Work) -> None:
-        leased = await self.queues.leased(work, f"{cause.site}/{command.device_type}", command.project_id)
+        leased = await self.queues.leased(work, QueueKey(cause.site, command.device_type), command.project_id)
         await self.tasks.save(work, [replace(task, state=TaskState.CANCELLED, fresh_until=None) for task in leased])
         for task in leased:
             work.send(revoked(task, command.reason or "the order was cancelled"), cause)

@@ -12,6 +12,7 @@ from libs.contracts.execution import DispatchRequested
 from libs.contracts.floor import ExpireLeases, ReturnReason, TaskReturned
 from libs.messaging.work import Work
 from services.execution.domain.device import Device, silent
+from services.execution.domain.keys import QueueKey
 from services.execution.domain.leases import given_back, judge
 from services.execution.domain.messages import assigned, device_changed, revoked
 from services.execution.domain.task import Task, TaskState
@@ -69,8 +70,7 @@ class LeaseHandlers:
             log.warning("device_silent", device_id=device.id, site=device.site)
             work.send(device_changed(silent(device), work.now), Cause(device.site), sequence=device.sequence + 1)
         for pool in sorted(await self.queues.pools_with_expired(work, work.now - self.grace)):
-            site, device_type = pool.split("/", 1)
-            work.send(ExpireLeases(device_type=device_type), Cause(site))
+            work.send(ExpireLeases(device_type=pool.device_type), Cause(pool.site))
 
     async def lost(self, devices: Iterable[Device], work: Work) -> None:
         """What these devices hold runs out now, and is waited for no longer than the grace."""
@@ -80,7 +80,7 @@ class LeaseHandlers:
 
     async def give_back(self, site: str, device_type: str, work: Work) -> None:
         """Tasks whose lease has run out wait for dispatch again. Only the device type's one writer does this."""
-        expired = await self.queues.expired(work, f"{site}/{device_type}", work.now - self.grace, self.at_once)
+        expired = await self.queues.expired(work, QueueKey(site, device_type), work.now - self.grace, self.at_once)
         if not expired:
             return
         orders = await self.orders.load(work, {task.project_id for task in expired})

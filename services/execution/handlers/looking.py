@@ -9,6 +9,7 @@ from services.execution.domain.arrivals import Arrivals, HeadRow
 from services.execution.domain.availability import Availability
 from services.execution.domain.device import Device
 from services.execution.domain.dispatch import FreeDevice, Head, Slots
+from services.execution.domain.keys import QueueKey
 from services.execution.domain.urgency import Source
 from services.execution.domain.work_order import WorkOrder
 from services.execution.handlers.waiting import Waiting
@@ -67,19 +68,18 @@ class Looking:
         ]
 
     def waiting(self, site: str, device_type: str, work: Work, arrivals: Arrivals | None = None) -> Waiting:
-        return Waiting(self.queues, f"{site}/{device_type}", work, arrivals or Arrivals())
+        return Waiting(self.queues, QueueKey(site, device_type), work, arrivals or Arrivals())
 
     async def heads(self, site: str, device_type: str, waiting: Waiting, work: Work) -> list[Head]:
         """The first task of every source of an open order; those planned for other types where these cannot now."""
-        rows = [(row, _origin(row)) for row in await waiting.heads()]
-        found = await self.orders.dispatchable(work, site, device_type, {origin.project_id for _, origin in rows})
+        rows = await waiting.heads()
+        found = await self.orders.dispatchable(work, site, device_type, {row.source.project_id for row in rows})
         orders = {order.id: order for order in found}
-        wanted = {origin.snapshot_id for _, origin in rows if origin.project_id in orders}
-        routings = await self.routings.load(work, site, wanted)
+        rows = [row for row in rows if row.source.project_id in orders]
+        routings = await self.routings.load(work, site, {row.source.snapshot_id for row in rows})
         own = [
-            _head(row, Source(orders[origin.project_id], routings[origin.snapshot_id], origin.step))
-            for row, origin in rows
-            if origin.project_id in orders
+            _head(row, Source(orders[row.source.project_id], routings[row.source.snapshot_id], row.source.step))
+            for row in rows
         ]
         lending = [order for order in found if device_type in order.alternative_types]
         return own + await self._borrowed(site, device_type, lending, waiting, work)
@@ -127,17 +127,6 @@ class Looking:
             if known[device_type].fits(source):
                 return True
         return False
-
-
-class _Origin(NamedTuple):
-    project_id: str
-    snapshot_id: str
-    step: int
-
-
-def _origin(row: HeadRow) -> _Origin:
-    project_id, snapshot_id, step = row.source.rsplit("/", 2)
-    return _Origin(project_id, snapshot_id, int(step))
 
 
 def _head(row: HeadRow, source: Source) -> Head:

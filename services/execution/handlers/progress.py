@@ -55,7 +55,7 @@ class ProgressHandlers:
             if message.data.task_id in tasks and needs_siblings(tasks[message.data.task_id], message.data)
         }
         siblings = {
-            f"{task.execution_key}/{step}"
+            task.execution_key.task(step)
             for task in tasks.values()
             if task.id in entangled or not routings[task.snapshot_id].is_chain
             for step in routings[task.snapshot_id].steps

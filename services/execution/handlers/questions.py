@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libs.contracts.floor import Decision, ExplainTask, NotYet, Ranked, TaskExplained, WaitReason
+from libs.contracts.keys import TaskKey
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.domain import waiting
@@ -12,7 +13,7 @@ from services.execution.domain.admission import Policies
 from services.execution.domain.routing import Routing
 from services.execution.domain.task import Task, TaskState
 from services.execution.domain.urgency import Source, is_fresh, score
-from services.execution.domain.waiting import DeviceType, Place
+from services.execution.domain.waiting import DeviceType
 from services.execution.domain.work_order import WorkOrder, WorkOrderState
 from services.execution.handlers.looking import Looking
 from services.execution.ports import Tasks
@@ -29,17 +30,17 @@ class QuestionHandlers:
             work.send(await self._explain(message.data, message.site, work), message.cause)
 
     async def _explain(self, question: ExplainTask, site: str, work: Work) -> TaskExplained:
-        place = waiting.place_of(question.task_id)
+        key = TaskKey.parse(question.task_id)
         order = None
-        if place is not None and place.project_id == question.project_id:
+        if key is not None and key.project_id == question.project_id:
             order = (await self.looking.orders.load(work, {question.project_id})).get(question.project_id)
-        if place is None or order is None or order.site != site or order.state is WorkOrderState.WITHDRAWN:
+        if key is None or order is None or order.site != site or order.state is WorkOrderState.WITHDRAWN:
             return _answer(question, work, not_yet=(waiting.unknown(),))
         task = (await self.tasks.load(work, {question.task_id})).get(question.task_id)
-        routing = await self._routing(order, place, task, work)
-        siblings = await self._siblings(question.task_id, routing, work)
+        routing = await self._routing(order, key, task, work)
+        siblings = await self._siblings(key, routing, work)
         if task is None:
-            found = waiting.of_a_plan(order, place, routing, siblings)
+            found = waiting.of_a_plan(order, key, routing, siblings)
             exists = all(each.reason is not WaitReason.UNKNOWN_TASK for each in found)
             return _answer(question, work, not_yet=found, state="BLOCKED" if exists else None)
         assert routing is not None, "a task has the routing of its snapshot"
@@ -59,21 +60,21 @@ class QuestionHandlers:
             decision=Decision.model_validate(decision | {"device_id": task.device_id}) if decision else None,
         )
 
-    async def _routing(self, order: WorkOrder, place: Place, task: Task | None, work: Work) -> Routing | None:
-        snapshot_id = task.snapshot_id if task else None
+    async def _routing(self, order: WorkOrder, key: TaskKey, task: Task | None, work: Work) -> Routing | None:
+        snapshot_id, execution = task.snapshot_id if task else None, key.execution
         for line in order.lines:
             for recipe in line.recipes:
-                if snapshot_id is None and (line.line_id, recipe.recipe_code) == (place.line_id, place.recipe_code):
-                    snapshot_id = recipe.snapshot_for(place.execution)
+                own = (line.line_id, recipe.recipe_code) == (execution.line_id, execution.recipe_code)
+                if snapshot_id is None and own:
+                    snapshot_id = recipe.snapshot_for(execution.number)
         if snapshot_id is None:
             return None
         return (await self.looking.routings.load(work, order.site, {snapshot_id}))[snapshot_id]
 
-    async def _siblings(self, task_id: str, routing: Routing | None, work: Work) -> dict[int, Task]:
+    async def _siblings(self, key: TaskKey, routing: Routing | None, work: Work) -> dict[int, Task]:
         if routing is None:
             return {}
-        execution = task_id.rsplit("/", 1)[0]
-        found = await self.tasks.load(work, {f"{execution}/{step}" for step in routing.steps})
+        found = await self.tasks.load(work, {key.execution.task(step) for step in routing.steps})
         return {task.step: task for task in found.values()}
 
     async def _not_yet(

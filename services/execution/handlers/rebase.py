@@ -7,6 +7,7 @@ from libs.contracts.execution import DispatchRequested, RebaseWorkOrder, WorkOrd
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.domain import rebase
+from services.execution.domain.keys import QueueKey
 from services.execution.domain.routing import Routing
 from services.execution.domain.task import Task
 from services.execution.domain.work_order import WorkOrder
@@ -44,8 +45,8 @@ class RebaseHandlers:
 
     async def _tasks_that_may_change(self, order: WorkOrder, execution: int, work: Work) -> list[Task]:
         """All tasks of the executions of which some task waits; no more than a window of each recipe."""
-        queues = [f"{order.site}/{device_type}" for device_type in order.device_types]
+        queues = [QueueKey(order.site, device_type) for device_type in order.device_types]
         waiting = await self.tasks.waiting_from(work, queues, order.id, execution)
         routings = await self.routings.load(work, order.site, order.snapshot_ids)
-        ids = {f"{task.execution_key}/{step}" for task in waiting for step in routings[task.snapshot_id].steps}
+        ids = {task.execution_key.task(step) for task in waiting for step in routings[task.snapshot_id].steps}
         return list((await self.tasks.load(work, ids)).values())

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from libs.messaging.work import Work
-from services.execution.domain.arrivals import Arrivals, HeadRow, place
+from services.execution.domain.arrivals import Arrivals, HeadRow, in_order
+from services.execution.domain.keys import QueueKey, SourceKey
 from services.execution.domain.task import Task
 from services.execution.domain.urgency import Source
 from services.execution.ports import Queues
@@ -16,10 +17,10 @@ class Waiting:
     """One queue as one look sees it."""
 
     queues: Queues
-    queue: str
+    queue: QueueKey
     work: Work
     arrivals: Arrivals = field(default_factory=Arrivals)
-    _nothing_written: set[str] = field(default_factory=set)
+    _nothing_written: set[SourceKey] = field(default_factory=set)
     """Sources of which everything that waits has just become ready."""
 
     async def heads(self) -> list[HeadRow]:
@@ -28,14 +29,14 @@ class Waiting:
         written = {row.source: row for row in await self.queues.heads(self.work, self.queue)}
         self._nothing_written.update(heads.keys() - written.keys())
         for source, row in written.items():
-            heads[source] = min(heads.get(source, row), row, key=lambda each: each.place)
+            heads[source] = min(heads.get(source, row), row, key=lambda each: each.in_order)
         return list(heads.values())
 
-    async def borrowed_head(self, source: str) -> HeadRow | None:
+    async def borrowed_head(self, source: SourceKey) -> HeadRow | None:
         written = await self.queues.borrowed_head(self.work, self.queue, source)
         arrived = self.arrivals.of(self.queue, source, borrowed=True)[:1]
         rows = [HeadRow(source, task.id, task.execution, task.rank) for task in arrived]
-        return min(rows if written is None else [*rows, written], key=lambda each: each.place, default=None)
+        return min(rows if written is None else [*rows, written], key=lambda each: each.in_order, default=None)
 
     async def some(self, source: Source, skip: int, limit: int) -> list[Task]:
         """Tasks of the source, the best first."""
@@ -44,7 +45,7 @@ class Waiting:
             return await self._written(source, skip, limit)
         nothing = not source.borrowed and source.key in self._nothing_written
         written = [] if nothing else await self._written(source, 0, skip + limit)
-        return list(islice(heapq.merge(written, arrived, key=place), skip, skip + limit))
+        return list(islice(heapq.merge(written, arrived, key=in_order), skip, skip + limit))
 
     async def _written(self, source: Source, skip: int, limit: int) -> list[Task]:
         return await self.queues.waiting(

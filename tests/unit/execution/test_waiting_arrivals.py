@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from libs.messaging.memory import MemoryStore, MemoryTransaction
 from libs.messaging.work import Work
-from services.execution.domain.arrivals import Arrivals, HeadRow, place
+from services.execution.domain.arrivals import Arrivals, HeadRow, in_order
+from services.execution.domain.keys import QueueKey
 from services.execution.domain.task import FRESH_SCORE, Task, TaskState
 from services.execution.domain.urgency import Source
 from services.execution.handlers.waiting import Waiting
@@ -28,7 +29,7 @@ class Written:
 
     def best_first(self, queue: str, source: str, borrowed: bool) -> list[Task]:
         found = [task for task in self.tasks if task.source == source]
-        return sorted((task for task in found if queue in (task.also if borrowed else [task.queue])), key=place)
+        return sorted((task for task in found if queue in (task.also if borrowed else [task.queue])), key=in_order)
 
     async def heads(self, work: Work, queue: str) -> list[HeadRow]:
         firsts = [self.best_first(queue, source.key, False)[:1] for source in SOURCES]
@@ -58,7 +59,7 @@ async def test_every_cut_is_as_if_all_were_written(floor: tuple[list[Task], list
     written, arrived = floor
     work = Work(MemoryTransaction(MemoryStore()), "/test", NOW)
     everything = Written(written + arrived)
-    for queue in ("main/saw", "main/press"):
+    for queue in (QueueKey("main", "saw"), QueueKey("main", "press")):
         sees = Waiting(cast(Any, Written(written)), queue, work, Arrivals(arrived))
         assert sorted(await sees.heads()) == sorted(await everything.heads(work, queue))
         for source in SOURCES:
@@ -74,15 +75,15 @@ def test_what_does_not_wait_is_kept_but_not_seen() -> None:
     task = waiting(SOURCES[0], 1)
     blocked, paused = task.but(id="blocked", state=TaskState.BLOCKED), task.but(id="paused", delayed_until=NOW)
     arrivals = Arrivals([task, blocked, paused])
-    assert arrivals.of("main/saw", task.source, borrowed=False) == [task]
-    assert set(arrivals.heads("main/saw")) == {task.source}
+    assert arrivals.of(QueueKey("main", "saw"), task.source, borrowed=False) == [task]
+    assert set(arrivals.heads(QueueKey("main", "saw"))) == {task.source}
     arrivals.take([task.id])
-    assert arrivals.heads("main/saw") == {}
+    assert arrivals.heads(QueueKey("main", "saw")) == {}
     assert arrivals.left == [blocked, paused]
     assert task.id not in arrivals
 
 
 def test_the_best_of_a_source_is_its_head() -> None:
     late, fresh = waiting(SOURCES[0], 1), waiting(SOURCES[0], 2, fresh=True)
-    head = Arrivals([late, fresh]).heads("main/saw")[late.source]
+    head = Arrivals([late, fresh]).heads(QueueKey("main", "saw"))[late.source]
     assert (head.task_id, head.rank) == (fresh.id, late.rank + FRESH_SCORE)
