@@ -17,7 +17,7 @@ from services.execution.domain.dispatch import Grant
 from services.execution.domain.keys import QueueKey, SourceKey
 from services.execution.domain.reservations import Closed, Plan
 from services.execution.domain.routing import Routing
-from services.execution.domain.task import Task
+from services.execution.domain.task import Task, TaskChange
 from services.execution.domain.work_order import WorkOrder
 
 
@@ -47,8 +47,8 @@ class Tasks(Protocol):
 
     async def create(self, work: Work, tasks: Sequence[Task]) -> None: ...
 
-    async def save(self, work: Work, tasks: Iterable[Task], whole: Collection[str] = ()) -> None:
-        """What most reports change is written for many at once; `whole` names those of which more has changed."""
+    async def save(self, work: Work, changes: Iterable[TaskChange]) -> None:
+        """Write what differs, of tasks that were loaded in this transaction; what differs alike is one write."""
 
     async def touch(self, work: Work, ids: Collection[str]) -> None:
         """Make others that write one of these tasks meanwhile decide anew, as if it was written."""

@@ -54,7 +54,7 @@ class MongoWorkOrders:
         for order, increments in moved.values():
             added: dict[str, int] = {}
             for (line_id, recipe_code, counter), amount in increments.items():
-                line, recipe = order.place(line_id, recipe_code)
+                line, recipe = order.position(line_id, recipe_code)
                 added[f"lines.{line}.recipes.{recipe}.{counter}"] = amount
             now = {
                 "state": order.state.value,

@@ -16,7 +16,7 @@ from libs.messaging.work import Work
 from services.execution.adapters.mongo_tasks import MongoTasks, of_project, task_of
 from services.execution.adapters.mongo_waiting import MongoWaiting
 from services.execution.domain.archive import LOOK_AGAIN
-from services.execution.domain.task import Task, TaskState
+from services.execution.domain.task import TASK_LIFE, Task, TaskState
 from services.execution.ports import Closing
 
 _LIVE = [state.value for state in TaskState if state.live]
@@ -124,5 +124,6 @@ def _archived(document: Document, work: Work) -> Document:
     """As it was, but what nobody will do any more is cancelled: whatever comes late is judged as too late."""
     kept = {name: value for name, value in document.items() if name not in _OF_THE_FLOOR}
     if document["state"] not in _DONE:
+        TASK_LIFE.check(TaskState(document["state"]), TaskState.CANCELLED, document["_id"])
         kept |= {"state": TaskState.CANCELLED.value, "archived_as": document["state"]}
     return kept | {"archived_at": work.now}

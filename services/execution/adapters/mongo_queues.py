@@ -8,7 +8,7 @@ from typing import Any
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, UpdateMany, UpdateOne
 from libs.messaging.work import Work
-from services.execution.adapters.mongo_tasks import UNEXPLAINED, document_of, expect, task_of
+from services.execution.adapters.mongo_tasks import UNEXPLAINED, expect, new_document, task_of
 from services.execution.adapters.mongo_waiting import MongoWaiting
 from services.execution.domain.arrivals import HeadRow
 from services.execution.domain.dispatch import Grant
@@ -66,14 +66,14 @@ class MongoQueues:
             else:
                 change["$set"]["leased_type"] = leased.leased_type
             ids = [each.task.id for each in group]
-            writes.append(UpdateMany({"_id": {"$in": ids}, "state": TaskState.READY.value}, change))
+            writes.append(UpdateMany({"_id": {"$in": ids}, "state": task.state.value}, change))
         if writes:
             await expect(len(grants), self._bulk(work, writes))
             await self._waiting.take(work, [each.task.id for each in grants])
 
     async def create_leased(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None:
         documents = [
-            document_of(each.task.leased_to(each.device.id, each.device.device_type))
+            new_document(each.task.leased_to(each.device.id, each.device.device_type))
             | _lease(each, work.now, expires_at)
             for each in grants
         ]
@@ -82,20 +82,20 @@ class MongoQueues:
 
     async def take_back(self, work: Work, tasks: Iterable[Task], expires_at: datetime) -> None:
         """The device goes on with what was taken for lost: same fence, since nobody had it meanwhile."""
-        back = list(tasks)
+        back = [(task, task.moved_to(TaskState.RUNNING)) for task in tasks]
         writes: list[Any] = [
             UpdateOne(
-                {"_id": task.id, "fence": task.fence, "state": TaskState.READY.value},
+                {"_id": task.id, "fence": task.fence, "state": task.state.value},
                 {
-                    "$set": {"state": TaskState.RUNNING.value, "pool": str(task.pool), "lease_expires_at": expires_at},
+                    "$set": {"state": running.state.value, "pool": str(running.pool), "lease_expires_at": expires_at},
                     "$unset": {"delayed_until": 1},
                 },
             )
-            for task in back
+            for task, running in back
         ]
         if writes:
             await expect(len(writes), self._bulk(work, writes))
-            await self._waiting.take(work, [task.id for task in back])
+            await self._waiting.take(work, [task.id for task, _ in back])
 
     async def extend(self, work: Work, leases: Iterable[tuple[str, str, int]], expires_at: datetime) -> None:
         writes: list[Any] = [

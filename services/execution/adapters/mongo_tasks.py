@@ -1,21 +1,29 @@
 """Tasks in MongoDB: deterministic ids, and one small index that holds only what devices hold."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from libs.kernel.errors import Conflict
 from libs.messaging.mongo import driver
-from libs.messaging.mongo.driver import Document, IndexModel, UpdateOne
+from libs.messaging.mongo.driver import Document, IndexModel
 from libs.messaging.work import Work
-from services.execution.adapters.mongo_waiting import MongoWaiting
+from services.execution.adapters.mongo_waiting import MongoWaiting, entry_of
 from services.execution.domain.keys import QueueKey
-from services.execution.domain.task import NO_PIECES, Pieces, Task, TaskState
+from services.execution.domain.task import NO_PIECES, Pieces, Task, TaskChange, TaskState
 
-_OPTIONAL = ("device_id", "leased_type", "outcome", "fresh_until", "delayed_until", "request")
+_STORED = tuple(each.name for each in fields(Task) if each.name != "id")
+"""Every field of a task but its id, which is the document's."""
 
-_SELDOM = ("revised", "reworks", "pieces")
-"""What stands on a task only where there is something to say."""
+_SILENT: Mapping[str, Any] = {
+    **dict.fromkeys(("device_id", "leased_type", "outcome", "fresh_until", "delayed_until", "request")),
+    "alternatives": (),
+    "revised": False,
+    "reworks": 0,
+    "pieces": NO_PIECES,
+}
+"""What stands on a task only where there is something to say, with the value that says nothing."""
 
 UNEXPLAINED = {"dispatch": 0}
 """Read without the decision behind the lease, which only questions are about."""
@@ -39,38 +47,28 @@ class MongoTasks:
 
     async def create(self, work: Work, tasks: Sequence[Task]) -> None:
         if tasks:
-            documents = [document_of(task) for task in tasks]
+            documents = [new_document(task) for task in tasks]
             await self._tasks.insert_many(documents, ordered=False, session=work.transaction.handle)
             await self._waiting.enter(work, tasks)
 
-    async def save(self, work: Work, tasks: Iterable[Task], whole: Collection[str] = ()) -> None:
-        """What most reports do, in one write each: started, and completed well; all else one by one."""
-        running: list[str] = []
-        good: list[str] = []
-        others: list[Task] = []
-        for task in tasks:
-            if task.id in whole:
-                others.append(task)
-            elif task.state is TaskState.RUNNING:
-                running.append(task.id)
-            elif task.state is TaskState.COMPLETED and task.outcome == "GOOD":
-                good.append(task.id)
-            else:
-                others.append(task)
+    async def save(self, work: Work, changes: Iterable[TaskChange]) -> None:
+        """Reports of a batch say mostly the same, so their writes are alike, and one write does for all of them."""
+        alike: dict[str, tuple[Document, list[str]]] = {}
+        no_more_ready: list[str] = []
+        ready: list[Task] = []
+        for before, after in changes:
+            update = _update(before, after, work.now)
+            alike.setdefault(repr(update), (update, []))[1].append(after.id)
+            entry_before, entry_after = _entry_of(before), _entry_of(after)
+            if entry_before != entry_after:
+                no_more_ready += [before.id] if entry_before else []
+                ready += [after] if entry_after else []
         session = work.transaction.handle
-        if running:
-            change = {"$set": {"state": "RUNNING", "begun": True, "started_at": work.now}}
-            await expect(len(running), self._tasks.update_many({"_id": {"$in": running}}, change, session=session))
-        if good:
-            change = {
-                "$set": {"state": "COMPLETED", "outcome": "GOOD", "begun": True, "completed_at": work.now},
-                "$unset": dict.fromkeys(("pool", "lease_expires_at", "fresh_until"), 1),
-            }
-            await expect(len(good), self._tasks.update_many({"_id": {"$in": good}}, change, session=session))
-        if others:
-            writes = [_update(task, work.now) for task in others]
-            await expect(len(writes), self._tasks.bulk_write(writes, ordered=False, session=session))
-            await self._waiting.put(work, others)
+        for update, ids in alike.values():
+            query: Document = {"_id": ids[0] if len(ids) == 1 else {"$in": ids}}
+            await expect(len(ids), self._tasks.update_many(query, update, session=session))
+        await self._waiting.forget(work, no_more_ready)
+        await self._waiting.enter(work, ready)
 
     async def touch(self, work: Work, ids: Collection[str]) -> None:
         if ids:
@@ -110,55 +108,48 @@ async def expect(count: int, written: Any) -> None:
         raise Conflict(f"{count - result.matched_count} of {count} tasks changed meanwhile")
 
 
-def document_of(task: Task) -> Document:
-    document: Document = {
-        "_id": task.id,
-        "site": task.site,
-        "project_id": task.project_id,
-        "line_id": task.line_id,
-        "recipe_code": task.recipe_code,
-        "snapshot_id": task.snapshot_id,
-        "execution": task.execution,
-        "step": task.step,
-        "device_type": task.device_type,
-        "state": task.state.value,
-        "attempt": task.attempt,
-        "fence": task.fence,
-        "closed_fence": task.closed_fence,
-        "begun": task.begun,
-        "rank": task.rank,
-        "cause": task.cause,
-    }
-    for name in _OPTIONAL:
+def document_of(task: Task, names: Iterable[str] = _STORED) -> Document:
+    """The named fields of a task as its document has them; those that say nothing are left out."""
+    document: Document = {}
+    for name in names:
         value = getattr(task, name)
-        if value is not None:
-            document[name] = value
-    if task.revised:
-        document["revised"] = True
-    if task.reworks:
-        document["reworks"] = task.reworks
-    if task.pieces != NO_PIECES:
-        document["pieces"] = list(task.pieces)
-    if task.alternatives:
-        document["alternatives"] = list(task.alternatives)
+        if name in _SILENT and value == _SILENT[name]:
+            continue
+        document[name] = value.value if name == "state" else list(value) if isinstance(value, tuple) else value
+    return document
+
+
+def new_document(task: Task) -> Document:
+    """The whole document of a task that is not stored yet."""
+    document = {"_id": task.id, **document_of(task)}
     if task.state.live:
         document["pool"] = str(task.pool)
     return document
 
 
-def _update(task: Task, now: datetime) -> UpdateOne:
-    """Everything that can change, set or taken away; the lease goes with the pool."""
-    document = document_of(task)
-    names = ("state", "attempt", "fence", "closed_fence", "begun", "rank", "pool", *_SELDOM, *_OPTIONAL)
-    change: Document = {"$set": {name: document[name] for name in names if name in document}}
-    if task.state is TaskState.COMPLETED:
-        change["$set"]["completed_at"] = now
-    gone = [name for name in names if name not in document]
-    if not task.state.live:
-        gone.append("lease_expires_at")
-    change["$unset"] = dict.fromkeys(gone, 1)
-    # An operator's word takes a fence of its own: what stood there is this one, or the one before.
-    return UpdateOne({"_id": task.id, "fence": {"$lte": task.fence}}, change)
+def _update(before: Task, after: Task, now: datetime) -> Document:
+    """What makes of the document of a task that of another state of it; what the state brings with it included."""
+    known = vars(before)
+    differs = [name for name, value in vars(after).items() if name not in known or known[name] != value]
+    was, document = document_of(before, differs), document_of(after, differs)
+    moved = before.state is not after.state
+    change: Document = {name: value for name, value in document.items() if name not in was or was[name] != value}
+    if moved and after.state is TaskState.RUNNING:
+        change["started_at"] = now
+    if moved and after.state is TaskState.COMPLETED:
+        change["completed_at"] = now
+    if after.state.live and (not before.state.live or before.pool != after.pool):
+        change["pool"] = str(after.pool)
+    gone = [name for name in was if name not in document]
+    if before.state.live and not after.state.live:
+        gone += ["pool", "lease_expires_at"]
+    if not change and not gone:
+        return {"$inc": {"touched": 1}}
+    return {"$set": change} | ({"$unset": dict.fromkeys(gone, 1)} if gone else {})
+
+
+def _entry_of(task: Task) -> Document | None:
+    return entry_of(task) if task.state is TaskState.READY else None
 
 
 def task_of(document: Document) -> Task:

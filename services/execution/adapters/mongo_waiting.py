@@ -47,7 +47,7 @@ class MongoWaiting:
 
     async def enter(self, work: Work, tasks: Iterable[Task]) -> None:
         """Tasks that have no entry, of which some may wait."""
-        entries = [_entry(task) for task in tasks if task.state is TaskState.READY]
+        entries = [entry_of(task) for task in tasks if task.state is TaskState.READY]
         if entries:
             await self._entries.insert_many(entries, ordered=False, session=work.transaction.handle)
 
@@ -148,7 +148,7 @@ class MongoWaiting:
                     raise
 
 
-def _entry(task: Task) -> Document:
+def entry_of(task: Task) -> Document:
     if task.delayed_until is not None:
         return {"_id": task.id, "delayed_until": task.delayed_until}
     entry: Document = {

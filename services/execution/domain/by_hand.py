@@ -1,7 +1,7 @@
 """What an operator says of a task, against its state and that of its order."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -75,7 +75,7 @@ def decide(floor: Floor, command: Command, known: Facts, cause: Cause, now: date
     if problem is None:
         own = f"{task.execution_key}/"
         facts = [fact for fact in (*known, *floor.facts) if fact["_id"].startswith(own)]
-        problem = _follow(floor, replace(task, request=command.request_id), command, facts, cause, now)
+        problem = _follow(floor, task.but(request=command.request_id), command, facts, cause, now)
     if problem is not None:
         _refuse(floor, command, problem, cause)
         return
@@ -120,17 +120,17 @@ def _follow(floor: Floor, task: Task, command: Command, facts: Facts, cause: Cau
             _hold(floor, task, command, cause, now)
         case ReleaseTask():
             routing = floor.routing(task)
-            _ready(floor, replace(again(task, routing, _READY), attempt=task.attempt), command, cause, now)
+            _ready(floor, again(task, routing, _READY).but(attempt=task.attempt), command, cause, now)
         case RetryTask():
             if task.state is _FAILED:
                 return retry_failed(floor, task, command, facts, cause, now)
             _ready(floor, again(task, floor.routing(task), _READY), command, cause, now)
         case CompleteTask():
             said = _statement(task, command, Outcome.GOOD, cause, now)
-            _tell(floor, completed_well(floor, _taken(floor, task, command, cause), said, whole=True), command, said)
+            _tell(floor, completed_well(floor, _taken(floor, task, command, cause), said), command, said)
         case ScrapTask():
             said = _statement(task, command, Outcome.SCRAP, cause, now)
-            _tell(floor, scrapped(floor, _taken(floor, task, command, cause), said, whole=True), command, said)
+            _tell(floor, scrapped(floor, _taken(floor, task, command, cause), said), command, said)
         case CorrectTask():
             return correct(floor, task, command, facts, cause, now)
         case _:
@@ -141,14 +141,14 @@ def _follow(floor: Floor, task: Task, command: Command, facts: Facts, cause: Cau
 def _hold(floor: Floor, task: Task, command: HoldTask, cause: Cause, now: datetime) -> None:
     if task.state.live:
         floor.revoke(task, f"held by {command.by}: {command.reason}", cause)
-    held = replace(task, state=_HELD, closed_fence=task.fence, fresh_until=None, delayed_until=None)
-    floor.put(held, whole=True)
+    held = task.moved_to(_HELD, closed_fence=task.fence, fresh_until=None, delayed_until=None)
+    floor.put(held)
     event = execution.TaskHeld(**_place(floor, held, command, now), reason=command.reason)
     floor.send(event, cause)
 
 
 def _ready(floor: Floor, ready: Task, command: ReleaseTask | RetryTask, cause: Cause, now: datetime) -> None:
-    floor.put(ready, whole=True)
+    floor.put(ready)
     floor.ready(ready)
     cls = by_hand.TaskReleased if isinstance(command, ReleaseTask) else by_hand.TaskRetried
     floor.send(cls(**_place(floor, ready, command, now), reason=command.reason), cause)
@@ -158,7 +158,7 @@ def _taken(floor: Floor, task: Task, command: Command, cause: Cause) -> Task:
     """The operator takes the task over, under a fence of its own: whoever held it has nothing more to say."""
     if task.state.live:
         floor.revoke(task, f"ended by {command.by}: {command.reason}", cause)
-    return replace(begun(floor, task), fence=task.fence + 1, device_id=BY_HAND, leased_type=None)
+    return begun(floor, task).but(fence=task.fence + 1, device_id=BY_HAND, leased_type=None)
 
 
 def _tell(floor: Floor, done: Task, command: CompleteTask | ScrapTask, said: Statement) -> None:

@@ -53,7 +53,7 @@ def _refusal(command: Control, problems: Sequence[Problem]) -> WorkOrderControlR
 
 
 def _in_state(order: WorkOrder, state: WorkOrderState) -> WorkOrder:
-    return order.model_copy(update={"state": state, "sequence": order.sequence + 1})
+    return order.moved_to(state, sequence=order.sequence + 1)
 
 
 def _changed(order: WorkOrder, command: ChangeWorkOrder, most: int) -> tuple[WorkOrder, ControlMessage]:

@@ -5,7 +5,6 @@ more entry under a new fence.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -77,8 +76,8 @@ def retry_failed(
     if problem is not None:
         return problem
     _take_back(floor, task, word, facts, said)
-    ready = replace(again(task, floor.routing(task), TaskState.READY), revised=True)
-    floor.put(ready, whole=True)
+    ready = again(task, floor.routing(task), TaskState.READY).but(revised=True)
+    floor.put(ready)
     floor.ready(ready)
     restore(floor, ready, said)
     place = _place(floor, ready, said)
@@ -90,7 +89,7 @@ def _now_scrapped(
     floor: Floor, task: Task, word: Mapping[str, Any], facts: Facts, said: Statement, others_ruined: bool
 ) -> None:
     _take_back(floor, task, word, facts, said)
-    done = close(floor, _under_new_fence(task), TaskState.COMPLETED, Outcome.SCRAP, whole=True)
+    done = close(floor, _under_new_fence(task), TaskState.COMPLETED, Outcome.SCRAP)
     if not others_ruined:
         give_up_execution(floor, done, f"step {done.step} was scrapped after all", said)
     floor.record(done, said, Outcome.SCRAP.value, not others_ruined)
@@ -100,7 +99,7 @@ def _now_good(
     floor: Floor, task: Task, word: Mapping[str, Any], facts: Facts, said: Statement, others_ruined: bool
 ) -> None:
     _take_back(floor, task, word, facts, said)
-    done = close(floor, _under_new_fence(task), TaskState.COMPLETED, Outcome.GOOD, whole=True)
+    done = close(floor, _under_new_fence(task), TaskState.COMPLETED, Outcome.GOOD)
     ends = False
     if not others_ruined:
         restore(floor, done, said)
@@ -114,7 +113,7 @@ def _now_good(
 def _to_be_done_again(floor: Floor, task: Task, word: Mapping[str, Any], facts: Facts, said: Statement) -> None:
     void = voided(floor.routing(task), task.step, [each for each in floor.of_execution(task) if each.id != task.id])
     _take_back(floor, task, word, facts, said, voids=void)
-    floor.put(task, whole=True)
+    floor.put(task)
     restore(floor, task, said)
     send_back(floor, task, task.step, said)
 
@@ -130,7 +129,7 @@ def _take_back(floor: Floor, task: Task, word: Mapping[str, Any], facts: Facts, 
 
 
 def _under_new_fence(task: Task) -> Task:
-    return replace(task, fence=task.fence + 1, device_id=BY_HAND, leased_type=None, revised=True)
+    return task.but(fence=task.fence + 1, device_id=BY_HAND, leased_type=None, revised=True)
 
 
 def _statement(task: Task, command: CorrectTask | RetryTask, cause: Cause, now: datetime) -> Statement:

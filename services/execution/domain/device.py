@@ -5,10 +5,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from libs.contracts.devices import DeviceOnline, DeviceState, DeviceStateChanged, PropertyValue
+from libs.kernel.lifecycle import Lifecycle
 
 TAKING = frozenset({DeviceState.RUNNING, DeviceState.IDLE})
 LOST = frozenset({DeviceState.DOWN, DeviceState.OFFLINE})
 """What a device held when it came into one of these is given to others, after a grace."""
+
+
+DEVICE_LIFE = Lifecycle[DeviceState](
+    "device",
+    {
+        None: {DeviceState.IDLE},
+        **{state: set(DeviceState) for state in DeviceState},
+    },
+)
+"""A device says itself what state it is in, and may say anything; OFFLINE is also what its silence is taken for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from libs.contracts.devices import Report
 from libs.contracts.envelope import Cause
 from services.execution.domain.admission import NO_POLICIES, Policies, Policy
 from services.execution.domain.routing import Routing
-from services.execution.domain.task import Task, TaskState
+from services.execution.domain.task import Task, TaskChange
 from services.execution.domain.work_order import RecipePlan, WorkOrder
 
 BY_HAND = "by-hand"
@@ -47,8 +47,6 @@ class Floor:
     policies: Policies = NO_POLICIES
     changed: set[str] = field(default_factory=set)
     created: set[str] = field(default_factory=set)
-    whole: set[str] = field(default_factory=set)
-    """Changed in more than their state, or no more waiting: what is written in one go for many does not do for them."""
     facts: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, Counter[tuple[str, str, str]]] = field(default_factory=dict)
     """By project: increments of (line, recipe, counter)."""
@@ -58,12 +56,23 @@ class Floor:
     nudges: set[tuple[str, str]] = field(default_factory=set)
     """(site, device type) where a task became ready or a slot free."""
 
-    def put(self, task: Task, *, whole: bool = False) -> None:
-        before = self.tasks.get(task.id)
-        (self.created if before is None else self.changed).add(task.id)
-        if whole or (before is not None and before.state is TaskState.READY):
-            self.whole.add(task.id)
+    def __post_init__(self) -> None:
+        self._loaded = dict(self.tasks)
+
+    def load(self, tasks: Mapping[str, Task]) -> None:
+        """More tasks as they are stored."""
+        self._loaded.update(tasks)
+        self.tasks.update(tasks)
+
+    def put(self, task: Task) -> None:
+        """The task as it is now."""
+        (self.changed if task.id in self._loaded else self.created).add(task.id)
         self.tasks[task.id] = task
+
+    @property
+    def changes(self) -> list[TaskChange]:
+        """The tasks that were loaded and are not what they were."""
+        return [TaskChange(self._loaded[id_], self.tasks[id_]) for id_ in self.changed]
 
     def count(self, task: Task, counter: str, amount: int = 1) -> None:
         self.counts.setdefault(task.project_id, Counter())[task.line_id, task.recipe_code, counter] += amount
@@ -82,7 +91,7 @@ class Floor:
     def plan(self, task: Task) -> RecipePlan:
         """The plan that the task belongs to, with everything that was counted so far."""
         order = self.orders[task.project_id]
-        line, recipe = order.place(task.line_id, task.recipe_code)
+        line, recipe = order.position(task.line_id, task.recipe_code)
         counts = self.counts.get(task.project_id, Counter())
         return order.lines[line].recipes[recipe].counted(task.line_id, counts)
 

@@ -1,6 +1,5 @@
 """Leases that end without a report: the task goes back, and a device that speaks again may go on where it was."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 from services.execution.domain.device import LOST, Device
@@ -11,8 +10,8 @@ from services.execution.domain.work_order import WorkOrder, WorkOrderState
 def given_back(task: Task, order: WorkOrder) -> Task:
     """The lease has run out. Its fence stays open: until somebody else has the task, the device's report counts."""
     if order.state is WorkOrderState.CANCELLED:
-        return replace(task, state=TaskState.CANCELLED, fresh_until=None)
-    return replace(task, state=TaskState.READY)
+        return task.moved_to(TaskState.CANCELLED, fresh_until=None)
+    return task.moved_to(TaskState.READY)
 
 
 def has_open_lease(task: Task) -> bool:

@@ -1,6 +1,6 @@
 """What becomes of a task, of its execution and of the counters, however it was learnt."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
@@ -36,9 +36,9 @@ def begun(floor: Floor, task: Task) -> Task:
     return task.but(begun=True)
 
 
-def completed_well(floor: Floor, task: Task, said: Statement, *, whole: bool = False, **facts: Any) -> Task:
+def completed_well(floor: Floor, task: Task, said: Statement, **facts: Any) -> Task:
     """The step is done; the next ones may begin, or the execution is good."""
-    done = close(floor, task, TaskState.COMPLETED, Outcome.GOOD, whole=whole)
+    done = close(floor, task, TaskState.COMPLETED, Outcome.GOOD)
     open_next(floor, done, said)
     ends = execution_is_good(floor, done)
     if ends:
@@ -47,9 +47,9 @@ def completed_well(floor: Floor, task: Task, said: Statement, *, whole: bool = F
     return done
 
 
-def scrapped(floor: Floor, task: Task, said: Statement, *, whole: bool = False) -> Task:
+def scrapped(floor: Floor, task: Task, said: Statement) -> Task:
     """The whole execution is lost."""
-    done = close(floor, task, TaskState.COMPLETED, Outcome.SCRAP, whole=whole)
+    done = close(floor, task, TaskState.COMPLETED, Outcome.SCRAP)
     give_up_execution(floor, done, f"step {done.step} was scrapped", said)
     floor.record(done, said, Outcome.SCRAP.value, True)
     return done
@@ -74,7 +74,7 @@ def open_next(floor: Floor, done: Task, said: Statement) -> None:
             task = again(task, routing, TaskState.READY, fresh_until)
         else:
             continue
-        floor.put(task, whole=True)
+        floor.put(task)
         floor.ready(task)
 
 
@@ -122,7 +122,7 @@ def cancel_open(floor: Floor, done: Task, why: str, said: Statement) -> None:
             continue
         if other.state.live:
             floor.revoke(other, why, said.cause)
-        floor.put(replace(other, state=TaskState.CANCELLED, fresh_until=None, delayed_until=None), whole=True)
+        floor.put(other.moved_to(TaskState.CANCELLED, fresh_until=None, delayed_until=None))
 
 
 def attempt_failed(
@@ -133,10 +133,10 @@ def attempt_failed(
     step = routing.steps[task.step]
     if retry_at is not None:
         later = retry_at if retry_at > said.now else None
-        next_one = replace(
-            task, state=TaskState.READY, attempt=task.attempt + 1, closed_fence=task.fence, delayed_until=later
+        next_one = task.moved_to(
+            TaskState.READY, attempt=task.attempt + 1, closed_fence=task.fence, delayed_until=later
         )
-        floor.put(next_one, whole=True)
+        floor.put(next_one)
         floor.freed(task)
         if next_one.waits:
             floor.ready(next_one)
@@ -155,22 +155,22 @@ def attempt_failed(
 
 def hold(floor: Floor, task: Task, said: Statement, reason: str, **facts: Any) -> None:
     """An operator has to decide how it goes on with the task."""
-    held = replace(task, state=TaskState.HELD, closed_fence=task.fence, fresh_until=None, delayed_until=None)
+    held = task.moved_to(TaskState.HELD, closed_fence=task.fence, fresh_until=None, delayed_until=None)
     floor.put(held)
     floor.freed(held)
     floor.record(held, said, "FAILED", False, **facts)
     floor.send(execution.TaskHeld(**floor.said_place(held, said), reason=reason), said.cause)
 
 
-def close(floor: Floor, task: Task, state: TaskState, outcome: Outcome | None, *, whole: bool = False) -> Task:
-    done = task.but(
-        state=state,
+def close(floor: Floor, task: Task, state: TaskState, outcome: Outcome | None) -> Task:
+    done = task.moved_to(
+        state,
         outcome=outcome.value if outcome else None,
         closed_fence=task.fence,
         fresh_until=None,
         delayed_until=None,
     )
-    floor.put(done, whole=whole)
+    floor.put(done)
     floor.freed(done)
     return done
 

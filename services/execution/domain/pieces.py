@@ -1,7 +1,5 @@
 """Steps that make several pieces at once: what a device says is cumulative under its fence, so only growth counts."""
 
-from dataclasses import replace
-
 from libs.contracts import execution
 from libs.contracts.devices import Outcome, TaskCompleted
 from services.execution.domain.floor import Floor, Statement
@@ -40,15 +38,15 @@ def made(floor: Floor, task: Task, pieces: Pieces, wanted: int, said: Statement)
     """Some pieces more. With all of them good the step is done; with scrap among them the rest is to be made anew."""
     before = task.pieces.under(pieces.fence)
     facts = {"pieces_good": pieces.good - before.good, "pieces_scrapped": pieces.scrapped - before.scrapped}
-    counted = replace(task, pieces=pieces)
+    counted = task.but(pieces=pieces)
     if _missing(pieces, wanted):
-        goes_on = replace(counted, state=TaskState.RUNNING if task.state.live else task.state)
-        floor.put(goes_on, whole=True)
+        goes_on = counted.moved_to(TaskState.RUNNING if task.state.live else task.state)
+        floor.put(goes_on)
         id_ = f"{task.id}#{said.report.fence}/{pieces.good}+{pieces.scrapped}"
         floor.record(goes_on, said, "PIECES", False, id_=id_, **facts)
         _progressed(floor, goes_on, wanted, said)
     elif not pieces.scrapped:
-        done = completed_well(floor, counted, said, whole=True, **facts)
+        done = completed_well(floor, counted, said, **facts)
         floor.send(completed_event(floor, done, said), said.cause)
     else:
         _progressed(floor, counted, wanted, said)

@@ -60,7 +60,7 @@ def _apply(floor: Floor, task: Task, said: Statement, backoff: Backoff) -> None:
     task = begun(floor, task)
     match report:
         case devices.TaskStarted():
-            floor.put(task.but(state=TaskState.RUNNING))
+            floor.put(task.moved_to(TaskState.RUNNING))
         case devices.TaskFailed():
             _failed(floor, task, report, said, backoff)
         case devices.TaskCompleted(outcome=Outcome.GOOD):

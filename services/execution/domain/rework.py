@@ -1,7 +1,6 @@
 """Rework: an execution goes back to an earlier step, and what stands behind that step is to be done again."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from libs.contracts.devices import TaskCompleted
@@ -22,7 +21,7 @@ def reworked(floor: Floor, task: Task, report: TaskCompleted, said: Statement) -
         hold(floor, task, said, problem)
         return
     void = voided(routing, step, siblings)
-    floor.put(task, whole=True)
+    floor.put(task)
     send_back(floor, task, step, said, reworks=before + 1)
     floor.freed(task)
     floor.record(task, said, "REWORK", False, voids=void)
@@ -51,8 +50,8 @@ def send_back(floor: Floor, task: Task, step: int, said: Statement, *, reworks: 
             floor.revoke(other, f"step {step} is to be done again", said.cause)
         state = TaskState.READY if other.step == step else TaskState.BLOCKED
         fresh_until = said.now + FRESH if state is TaskState.READY else None
-        back = replace(again(other, routing, state, fresh_until), revised=True, pieces=NO_PIECES)
-        floor.put(back if reworks is None else replace(back, reworks=reworks), whole=True)
+        back = again(other, routing, state, fresh_until).but(revised=True, pieces=NO_PIECES)
+        floor.put(back if reworks is None else back.but(reworks=reworks))
         if state is TaskState.READY:
             floor.ready(back)
 

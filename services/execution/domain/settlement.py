@@ -23,7 +23,7 @@ def settle(
     messages: list[tuple[Message, int | None]] = []
     halts = [] if counted.fulfilled else exceeded(order, counted, limit)
     if halts and counted.state in {WorkOrderState.OPEN, WorkOrderState.PAUSED}:
-        counted = counted.model_copy(update={"state": WorkOrderState.PAUSED})
+        counted = counted.moved_to(WorkOrderState.PAUSED)
         messages += [(each, None) for each in halts]
     if counted.state is WorkOrderState.OPEN:
         for command in refills(counted, routings, window):
@@ -41,7 +41,7 @@ def settle(
             project_id=order.id, order_id=order.order_id, lines=lines, started_at=counted.started_at
         )
         return counted, increments, [(progressed, counted.sequence), *messages]
-    done = counted.model_copy(update={"state": WorkOrderState.COMPLETED, "completed_at": now})
+    done = counted.moved_to(WorkOrderState.COMPLETED, completed_at=now)
     completed = WorkOrderCompleted(
         project_id=order.id, order_id=order.order_id, lines=lines, started_at=done.started_at, completed_at=now
     )

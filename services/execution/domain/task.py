@@ -1,12 +1,13 @@
 """The task: one step of one execution, its states and its lease."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from libs.contracts.devices import Outcome
 from libs.contracts.keys import ExecutionKey
+from libs.kernel.lifecycle import Lifecycle
 from services.execution.domain.keys import QueueKey, SourceKey
 from services.execution.domain.routing import Routing
 
@@ -37,6 +38,29 @@ class TaskState(StrEnum):
     @property
     def done(self) -> bool:
         return self in {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED}
+
+
+_OPEN_ENDS = {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED, TaskState.HELD}
+"""What may become of a task that is open: done well or scrapped, given up, not needed, or an operator's to decide."""
+
+_ANEW = {TaskState.READY, TaskState.BLOCKED}
+"""Where a task stands that is to be done again, or for the first time after all."""
+
+TASK_LIFE = Lifecycle[TaskState](
+    "task",
+    {
+        None: {TaskState.READY, TaskState.CANCELLED},
+        TaskState.BLOCKED: {*_ANEW, TaskState.CANCELLED},
+        TaskState.READY: {*_ANEW, *_OPEN_ENDS, TaskState.LEASED, TaskState.RUNNING},
+        TaskState.LEASED: {*_ANEW, *_OPEN_ENDS, TaskState.RUNNING},
+        TaskState.RUNNING: {*_ANEW, *_OPEN_ENDS, TaskState.RUNNING},
+        TaskState.HELD: {*_ANEW, *_OPEN_ENDS - {TaskState.HELD}},
+        TaskState.COMPLETED: {*_ANEW, TaskState.COMPLETED},
+        TaskState.FAILED: _ANEW,
+        TaskState.CANCELLED: _ANEW,
+    },
+)
+"""READY goes on to RUNNING, or ends, where a device reports under a lease that had run out and nobody else has had."""
 
 
 class Pieces(NamedTuple):
@@ -108,8 +132,20 @@ class Task:
     request: str | None = None
     """The operator's request that changed it last."""
 
+    def moved_to(self, state: TaskState, **changes: Any) -> "Task":
+        """The task in another state, the only way there.
+
+        Raises:
+            IllegalTransition: its lifecycle has no such edge.
+        """
+        TASK_LIFE.check(self.state, state, self.id)
+        other = object.__new__(Task)
+        other.__dict__.update(self.__dict__, state=state, **changes)
+        return other
+
     def but(self, **changes: Any) -> "Task":
         """The task with some fields otherwise: `dataclasses.replace` for the hot path, at a tenth of the price."""
+        assert "state" not in changes, "a state changes by `moved_to`"
         other = object.__new__(Task)
         other.__dict__.update(self.__dict__, **changes)
         return other
@@ -117,7 +153,7 @@ class Task:
     def leased_to(self, device_id: str, device_type: str) -> "Task":
         """In the hands of a device."""
         leased_type = None if device_type == self.device_type else device_type
-        return self.but(state=TaskState.LEASED, device_id=device_id, leased_type=leased_type, fence=self.fence + 1)
+        return self.moved_to(TaskState.LEASED, device_id=device_id, leased_type=leased_type, fence=self.fence + 1)
 
     @classmethod
     def of(cls, **fields: Any) -> "Task":
@@ -172,14 +208,20 @@ class Task:
     def freshened(self, until: datetime) -> "Task":
         """Another step of the same execution was completed just now."""
         rank = self.rank if self.fresh_until is not None else self.rank + FRESH_SCORE
-        return replace(self, fresh_until=until, rank=rank)
+        return self.but(fresh_until=until, rank=rank)
+
+
+class TaskChange(NamedTuple):
+    """A task as it was loaded, and as it shall be."""
+
+    before: Task
+    after: Task
 
 
 def again(task: Task, routing: Routing, state: TaskState, fresh_until: datetime | None = None) -> Task:
     """The task to be done, as if for the first time but for its fences: nothing said under them counts any more."""
-    return replace(
-        task,
-        state=state,
+    return task.moved_to(
+        state,
         attempt=1,
         closed_fence=task.fence,
         outcome=None,

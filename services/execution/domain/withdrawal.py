@@ -1,7 +1,5 @@
 """An execution that was given up goes on after all: the one that replaces it is not needed any more."""
 
-from dataclasses import replace
-
 from libs.contracts.base import Problem
 from services.execution.domain.floor import Floor, Statement
 from services.execution.domain.task import Task, TaskState, again, ready_task
@@ -64,12 +62,12 @@ def _withdraw(floor: Floor, task: Task, number: int, said: Statement) -> None:
         if each.state.live:
             floor.revoke(each, "the execution is not needed any more", said.cause)
         if not each.state.done:
-            cancelled = replace(each, state=TaskState.CANCELLED, fresh_until=None, delayed_until=None)
-            floor.put(cancelled, whole=True)
+            cancelled = each.moved_to(TaskState.CANCELLED, fresh_until=None, delayed_until=None)
+            floor.put(cancelled)
     if not tasks:
         _cancel_unstaged(floor, task, number, said)
     id_ = f"{task.execution_key._replace(number=number)}/withdrawn"
-    fact = floor.fact(replace(task, execution=number, step=0), id_, 0, "WITHDRAWN", False, said.now)
+    fact = floor.fact(task.but(execution=number, step=0), id_, 0, "WITHDRAWN", False, said.now)
     floor.facts.append({**fact, "by": said.by})
 
 
@@ -80,7 +78,7 @@ def _cancel_unstaged(floor: Floor, task: Task, number: int, said: Statement) -> 
     place = (task.site, task.project_id, task.line_id, task.recipe_code, number)
     for step in routing.first_steps:
         made = ready_task(*place, step, routing, said.cause.as_document())
-        floor.put(replace(made, state=TaskState.CANCELLED))
+        floor.put(made.moved_to(TaskState.CANCELLED))
     floor.orders[order.id] = order.without(task.line_id, task.recipe_code, number)
 
 
@@ -92,7 +90,7 @@ def restore(floor: Floor, task: Task, said: Statement) -> None:
         routing = floor.routing(other)
         before = (floor.tasks.get(other.execution_key.task(step)) for step in routing.steps[other.step].depends_on)
         state = TaskState.READY if all(each and each.is_good for each in before) else TaskState.BLOCKED
-        back = replace(again(other, routing, state), revised=True)
-        floor.put(back, whole=True)
+        back = again(other, routing, state).but(revised=True)
+        floor.put(back)
         if state is TaskState.READY:
             floor.ready(back)

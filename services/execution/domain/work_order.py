@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from libs.contracts.base import Priority
 from libs.contracts.erp import LineProgress
 from libs.contracts.execution import AdmitWorkOrder, Routing
+from libs.kernel.lifecycle import Lifecycle
 
 
 class WorkOrderState(StrEnum):
@@ -20,6 +22,26 @@ class WorkOrderState(StrEnum):
     WITHDRAWN = "WITHDRAWN"
     """An activation was undone: what remains is the memory of it, so that nothing late comes in."""
 
+
+WORK_ORDER_LIFE = Lifecycle[WorkOrderState](
+    "work order",
+    {
+        None: {WorkOrderState.STAGED, WorkOrderState.WITHDRAWN},
+        WorkOrderState.STAGED: {WorkOrderState.OPEN, WorkOrderState.WITHDRAWN},
+        WorkOrderState.OPEN: {
+            *(WorkOrderState.OPEN, WorkOrderState.PAUSED),
+            *(WorkOrderState.COMPLETED, WorkOrderState.CANCELLED),
+        },
+        WorkOrderState.PAUSED: {
+            *(WorkOrderState.PAUSED, WorkOrderState.OPEN),
+            *(WorkOrderState.COMPLETED, WorkOrderState.CANCELLED),
+        },
+        WorkOrderState.CANCELLED: set(),
+        WorkOrderState.COMPLETED: set(),
+        WorkOrderState.WITHDRAWN: {WorkOrderState.WITHDRAWN, WorkOrderState.STAGED},
+    },
+)
+"""A withdrawn one is admitted again when its project is activated once more."""
 
 COUNTERS = ("requested", "planned", "begun", "good", "scrapped", "withdrawn")
 
@@ -172,7 +194,16 @@ class WorkOrder(BaseModel):
     """Where tasks of it are archived; some may still be on the floor until `archived_at`."""
     archived_at: datetime | None = None
 
-    def place(self, line_id: str, recipe_code: str) -> tuple[int, int]:
+    def moved_to(self, state: WorkOrderState, **changes: Any) -> "WorkOrder":
+        """The work order in another state, the only way there.
+
+        Raises:
+            IllegalTransition: its lifecycle has no such edge.
+        """
+        WORK_ORDER_LIFE.check(self.state, state, self.id)
+        return self.model_copy(update={"state": state, **changes})
+
+    def position(self, line_id: str, recipe_code: str) -> tuple[int, int]:
         """Where in the document the counters of a line's recipe stand."""
         for line_index, line in enumerate(self.lines):
             if line.line_id == line_id:
@@ -191,7 +222,7 @@ class WorkOrder(BaseModel):
 
     def without(self, line_id: str, recipe_code: str, execution: int) -> "WorkOrder":
         """The tasks of an execution that are on their way are not to be made."""
-        line, recipe = self.place(line_id, recipe_code)
+        line, recipe = self.position(line_id, recipe_code)
         lines, recipes = list(self.lines), list(self.lines[line].recipes)
         unstaged = (*recipes[recipe].unstaged, execution)
         recipes[recipe] = recipes[recipe].model_copy(update={"unstaged": unstaged})

@@ -41,7 +41,7 @@ class ByHandHandlers:
                 await self._load_newest_open(floor, task, work)
             decide(floor, message.data, known, message.cause, work.now)
         await self.ledger.append(work, floor.facts)
-        await self.tasks.save(work, [floor.tasks[id_] for id_ in floor.changed - floor.created], floor.whole)
+        await self.tasks.save(work, floor.changes)
         # Reports come in on another topic, maybe in another process, at the same moment: whoever writes a task of
         # an execution that was decided about here must not do so without knowing.
         await self.tasks.touch(work, _beside(floor))
@@ -73,7 +73,7 @@ class ByHandHandlers:
             first = max(1, last - EXECUTIONS_AT_ONCE + 1)
             keys = [task.execution_key._replace(number=number) for number in range(first, last + 1)]
             ids = {key.task(step) for key in keys for step in steps} - floor.tasks.keys()
-            floor.tasks |= await self.tasks.load(work, ids)
+            floor.load(await self.tasks.load(work, ids))
             if newest_open(floor, task, down_to=first) is not None:
                 return
             last = first - 1

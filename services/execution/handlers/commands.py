@@ -140,7 +140,7 @@ class CommandHandlers:
             return order, reply
         await self.tasks.remove(work, order.id)
         await self.generations.remove(work, order.id)
-        return order.model_copy(update={"state": WorkOrderState.WITHDRAWN, "withdrawn": withdrawn, "lines": ()}), reply
+        return order.moved_to(WorkOrderState.WITHDRAWN, withdrawn=withdrawn, lines=()), reply
 
 
 def _release(order: WorkOrder | None, command: ReleaseWorkOrder, now: datetime) -> tuple[WorkOrder | None, Message]:
@@ -149,7 +149,7 @@ def _release(order: WorkOrder | None, command: ReleaseWorkOrder, now: datetime) 
         raise LookupError(f"no admitted work order for activation {command.activation_id}")
     if order.state is not WorkOrderState.STAGED:
         return order, reply
-    return order.model_copy(update={"state": WorkOrderState.OPEN, "released_at": now}), reply
+    return order.moved_to(WorkOrderState.OPEN, released_at=now), reply
 
 
 def _tombstone(command: WithdrawWorkOrder, site: str, work: Work) -> WorkOrder:

@@ -5,7 +5,7 @@ device type: if two ever should at the same time, the database lets one of them 
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from libs.contracts.envelope import Cause
@@ -19,7 +19,7 @@ from services.execution.domain.dispatch import Contest, FreeDevice, Grant, Slots
 from services.execution.domain.keys import QueueKey
 from services.execution.domain.leases import has_open_lease
 from services.execution.domain.messages import assigned, revoked
-from services.execution.domain.task import TaskState
+from services.execution.domain.task import TaskChange, TaskState
 from services.execution.handlers.leases import LeaseHandlers
 from services.execution.handlers.looking import Looking
 from services.execution.ports import Devices, Queues, Tasks, TypeState
@@ -95,7 +95,8 @@ class DispatchHandlers:
 
     async def _revoke(self, command: RevokeLeases, cause: Cause, work: Work) -> None:
         leased = await self.queues.leased(work, QueueKey(cause.site, command.device_type), command.project_id)
-        await self.tasks.save(work, [replace(task, state=TaskState.CANCELLED, fresh_until=None) for task in leased])
+        cancelled = [TaskChange(task, task.moved_to(TaskState.CANCELLED, fresh_until=None)) for task in leased]
+        await self.tasks.save(work, cancelled)
         for task in leased:
             work.send(revoked(task, command.reason or "the order was cancelled"), cause)
 

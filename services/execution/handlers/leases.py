@@ -15,7 +15,7 @@ from services.execution.domain.device import Device, silent
 from services.execution.domain.keys import QueueKey
 from services.execution.domain.leases import given_back, judge
 from services.execution.domain.messages import assigned, device_changed, revoked
-from services.execution.domain.task import Task, TaskState
+from services.execution.domain.task import Task, TaskChange, TaskState
 from services.execution.domain.work_order import WorkOrder
 from services.execution.ports import Devices, Queues, Routings, Tasks, WorkOrders
 
@@ -86,7 +86,7 @@ class LeaseHandlers:
         orders = await self.orders.load(work, {task.project_id for task in expired})
         holders = await self.devices.load(work, site, {task.device_id for task in expired if task.device_id})
         back = [given_back(task, orders[task.project_id]) for task in expired]
-        await self.tasks.save(work, back)
+        await self.tasks.save(work, [TaskChange(*each) for each in zip(expired, back, strict=True)])
         for task in back:
             cause = Cause.from_document(task.cause)
             work.send(_returned(task, orders[task.project_id], holders.get(task.device_id or ""), work), cause)

@@ -34,7 +34,7 @@ class ProgressHandlers:
         reported = (Reported(message.data, message.cause, message.warning) for message in run)
         apply(floor, reported, work.now, self.backoff)
         await self.ledger.append(work, floor.facts)
-        await self.tasks.save(work, [floor.tasks[id_] for id_ in floor.changed - floor.created], floor.whole)
+        await self.tasks.save(work, floor.changes)
         send_all(floor, work)
         await self.orders.add(work, await settle_orders(floor, self.generations, self.window, work))
         arrivals = Arrivals(floor.tasks[id_] for id_ in floor.created)

@@ -81,7 +81,7 @@ class StagingHandlers:
     async def _expand(self, message: Incoming[TaskBatch], order: WorkOrder, work: Work) -> list[Task]:
         """The order's own plan says what is built: it may have changed since the batch was asked for."""
         executions = message.data.executions
-        line, recipe = order.place(executions.line_id, executions.recipe_code)
+        line, recipe = order.position(executions.line_id, executions.recipe_code)
         plan = order.lines[line].recipes[recipe]
         routings = await self.routings.load(work, order.site, plan.snapshot_ids)
         cause = message.cause.as_document()
@@ -107,7 +107,7 @@ def _reaching(
 ) -> WorkOrder:
     """The plan reaches as far as the executions that exist: the first window was asked for by the saga."""
     executions = batch.executions
-    line, recipe = order.place(executions.line_id, executions.recipe_code)
+    line, recipe = order.position(executions.line_id, executions.recipe_code)
     missing = executions.last_execution - order.lines[line].recipes[recipe].requested
     if missing <= 0:
         return order

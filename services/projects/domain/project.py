@@ -13,29 +13,31 @@ from libs.contracts.canonical import canonical_json
 from libs.contracts.envelope import Cause
 from libs.contracts.erp import LineProgress, OrderLine, OrderRequested, SnapshotRef
 from libs.contracts.projects import ProjectChanged, ProjectState
-from libs.kernel.errors import Permanent
 from libs.kernel.ids import project_id_of
+from libs.kernel.lifecycle import Lifecycle
 
-EDGES: dict[ProjectState | None, frozenset[ProjectState]] = {
-    None: frozenset({ProjectState.PLANNING}),
-    ProjectState.PLANNING: frozenset({ProjectState.PLANNING, ProjectState.ACTIVATING, ProjectState.CANCELLED}),
-    ProjectState.ACTIVATING: frozenset(
-        {ProjectState.ACTIVATING, ProjectState.ACTIVE, ProjectState.PLANNING, ProjectState.CANCELLED}
-    ),
-    ProjectState.ACTIVE: frozenset(
-        {ProjectState.ACTIVE, ProjectState.PAUSED, ProjectState.COMPLETED, ProjectState.CANCELLED}
-    ),
-    ProjectState.PAUSED: frozenset(
-        {ProjectState.PAUSED, ProjectState.ACTIVE, ProjectState.COMPLETED, ProjectState.CANCELLED}
-    ),
-    ProjectState.COMPLETED: frozenset(),
-    ProjectState.CANCELLED: frozenset(),
-}
-"""The drawn edges; an edge to itself is a change of content."""
-
-
-class IllegalTransition(Permanent):
-    """A state change that no edge allows."""
+PROJECT_LIFE = Lifecycle[ProjectState](
+    "project",
+    {
+        None: {ProjectState.PLANNING},
+        ProjectState.PLANNING: {ProjectState.PLANNING, ProjectState.ACTIVATING, ProjectState.CANCELLED},
+        ProjectState.ACTIVATING: {
+            *(ProjectState.ACTIVATING, ProjectState.ACTIVE),
+            *(ProjectState.PLANNING, ProjectState.CANCELLED),
+        },
+        ProjectState.ACTIVE: {
+            *(ProjectState.ACTIVE, ProjectState.PAUSED),
+            *(ProjectState.COMPLETED, ProjectState.CANCELLED),
+        },
+        ProjectState.PAUSED: {
+            *(ProjectState.PAUSED, ProjectState.ACTIVE),
+            *(ProjectState.COMPLETED, ProjectState.CANCELLED),
+        },
+        ProjectState.COMPLETED: set(),
+        ProjectState.CANCELLED: set(),
+    },
+)
+"""An activation that is turned back, or fails, leaves the project in PLANNING again."""
 
 
 class Wish(BaseModel):
@@ -190,8 +192,7 @@ def change(
         IllegalTransition: there is no such edge.
     """
     previous = None if new else project.state
-    if state not in EDGES[previous]:
-        raise IllegalTransition(f"project {project.id} cannot go from {previous} to {state}")
+    PROJECT_LIFE.check(previous, state, project.id)
     moved = project.model_copy(update={"state": state, "sequence": project.sequence + 1, **updates})
     event = ProjectChanged(
         project_id=moved.id,

@@ -51,7 +51,7 @@ def test_a_part_of_the_pieces_leaves_the_task_running() -> None:
     assert (fact["pieces_good"], fact["pieces_scrapped"]) == (4, 1)
     (event,) = sent(on, execution.TaskProgressed)
     assert (event.pieces, event.pieces_good, event.pieces_scrapped) == (10, 4, 1)  # type: ignore[attr-defined]
-    assert on.whole == {"P/L/frame/1/3"}
+    assert {each.after.id for each in on.changes} == {"P/L/frame/1/3"}
 
 
 def test_the_same_again_counts_nothing() -> None:

@@ -55,7 +55,7 @@ def test_without_a_step_the_same_one_is_done_again() -> None:
     assert counts(on) == {}
     assert [(fact["outcome"], fact["ends_execution"], fact["voids"]) for fact in on.facts] == [("REWORK", False, [])]
     assert on.nudges == {("main", "type-2")}
-    assert on.whole == {"P/L/frame/1/2"}
+    assert {each.after.id for each in on.changes} == {"P/L/frame/1/2"}
 
 
 def test_an_earlier_step_is_done_again_and_all_between_waits() -> None:

@@ -73,7 +73,7 @@ async def test_every_cut_is_as_if_all_were_written(floor: tuple[list[Task], list
 
 def test_what_does_not_wait_is_kept_but_not_seen() -> None:
     task = waiting(SOURCES[0], 1)
-    blocked, paused = task.but(id="blocked", state=TaskState.BLOCKED), task.but(id="paused", delayed_until=NOW)
+    blocked, paused = task.moved_to(TaskState.BLOCKED, id="blocked"), task.but(id="paused", delayed_until=NOW)
     arrivals = Arrivals([task, blocked, paused])
     assert arrivals.of(QueueKey("main", "saw"), task.source, borrowed=False) == [task]
     assert set(arrivals.heads(QueueKey("main", "saw"))) == {task.source}

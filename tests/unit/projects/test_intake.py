@@ -16,8 +16,9 @@ from libs.contracts.erp import (
 )
 from libs.contracts.problems import problems_of
 from libs.contracts.projects import ProjectChanged, ProjectState
+from libs.kernel.lifecycle import IllegalTransition
 from services.projects.domain import intake
-from services.projects.domain.project import IllegalTransition, Out, Project, change
+from services.projects.domain.project import Out, Project, change
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 MAIN = Cause(site="main", correlation_id="c")

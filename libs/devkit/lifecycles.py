@@ -1,0 +1,59 @@
+"""`python -m libs.devkit.lifecycles deploy/docs/lifecycles.md`: draw the lifecycles of all services into a page.
+
+The page is made of the tables in the services' domains; `--check` changes nothing and ends with 1 when it is stale.
+"""
+
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from libs.devkit.service import service_names
+from libs.kernel.lifecycle import Lifecycle
+
+HEAD = """\
+# Lifecycles
+
+What states a project, a work order, a task and a device go through. The page is generated from the tables in the code
+(`python -m libs.devkit.lifecycles deploy/docs/lifecycles.md`), which are also the only way from one state to another:
+a change along an edge that is not drawn here is refused. Edges from a state to itself, changes of content, are left
+out.
+"""
+
+
+def lifecycles() -> dict[str, Lifecycle[Any]]:
+    """Every lifecycle that a service's domain defines, by its name."""
+    found = (each for name in service_names() for each in _of_service(name))
+    return {each.name: each for each in sorted(found, key=lambda each: each.name)}
+
+
+def _of_service(name: str) -> Iterator[Lifecycle[Any]]:
+    domain = f"services.{name}.domain"
+    package = importlib.import_module(domain)
+    for module in pkgutil.walk_packages(package.__path__, f"{domain}."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, Lifecycle):
+                yield value
+
+
+def page() -> str:
+    drawn = (f"## {name.capitalize()}\n\n```mermaid\n{each.mermaid()}```\n" for name, each in lifecycles().items())
+    return "\n".join([HEAD, *drawn])
+
+
+def main(arguments: list[str]) -> int:
+    check, paths = "--check" in arguments, [Path(name) for name in arguments if name != "--check"]
+    if len(paths) != 1:
+        sys.stderr.write("usage: python -m libs.devkit.lifecycles [--check] PAGE\n")
+        return 2
+    if check:
+        return int(not paths[0].exists() or paths[0].read_text() != page())
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    paths[0].write_text(page())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
