@@ -1,7 +1,7 @@
 """Tasks in MongoDB: deterministic ids, and one small index that holds only what devices hold."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields
 from datetime import datetime
 from typing import Any
 
@@ -13,17 +13,22 @@ from services.execution.adapters.mongo_waiting import MongoWaiting, entry_of
 from services.execution.domain.keys import QueueKey
 from services.execution.domain.task import NO_PIECES, Pieces, Task, TaskChange, TaskState
 
-_STORED = tuple(each.name for each in fields(Task) if each.name != "id")
-"""Every field of a task but its id, which is the document's."""
 
-_SILENT: Mapping[str, Any] = {
-    **dict.fromkeys(("device_id", "leased_type", "outcome", "fresh_until", "delayed_until", "request")),
-    "alternatives": (),
-    "revised": False,
-    "reworks": 0,
-    "pieces": NO_PIECES,
+def _encoded(value: Any) -> Any:
+    return value.value if isinstance(value, TaskState) else list(value) if isinstance(value, tuple) else value
+
+
+_SILENT: Mapping[str, Any] = {"alternatives": (), "revised": False, "reworks": 0, "pieces": NO_PIECES}
+"""What stands on a task only where there is something to say, with the value that says nothing; so does None."""
+
+_BEGINNING: Document = {
+    each.name: _encoded(each.default)
+    for each in fields(Task)
+    if each.name not in _SILENT and each.default not in (MISSING, None)
 }
-"""What stands on a task only where there is something to say, with the value that says nothing."""
+"""What a document says where a new task does not."""
+
+_MISSING: Any = object()
 
 UNEXPLAINED = {"dispatch": 0}
 """Read without the decision behind the lease, which only questions are about."""
@@ -53,16 +58,20 @@ class MongoTasks:
 
     async def save(self, work: Work, changes: Iterable[TaskChange]) -> None:
         """Reports of a batch say mostly the same, so their writes are alike, and one write does for all of them."""
-        alike: dict[str, tuple[Document, list[str]]] = {}
+        alike: dict[Hashable, tuple[Document, list[str]]] = {}
         no_more_ready: list[str] = []
         ready: list[Task] = []
         for before, after in changes:
-            update = _update(before, after, work.now)
-            alike.setdefault(repr(update), (update, []))[1].append(after.id)
-            entry_before, entry_after = _entry_of(before), _entry_of(after)
-            if entry_before != entry_after:
-                no_more_ready += [before.id] if entry_before else []
-                ready += [after] if entry_after else []
+            differs = _difference(before, after)
+            key = _alike(differs), before.state, before.held_by_type, after.held_by_type, after.site
+            if key not in alike:
+                alike[key] = _update(before, after, differs, work.now), []
+            alike[key][1].append(after.id)
+            if TaskState.READY in (before.state, after.state):
+                entry_before, entry_after = _entry_of(before), _entry_of(after)
+                if entry_before != entry_after:
+                    no_more_ready += [before.id] if entry_before else []
+                    ready += [after] if entry_after else []
         session = work.transaction.handle
         for update, ids in alike.values():
             query: Document = {"_id": ids[0] if len(ids) == 1 else {"$in": ids}}
@@ -108,44 +117,58 @@ async def expect(count: int, written: Any) -> None:
         raise Conflict(f"{count - result.matched_count} of {count} tasks changed meanwhile")
 
 
-def document_of(task: Task, names: Iterable[str] = _STORED) -> Document:
-    """The named fields of a task as its document has them; those that say nothing are left out."""
-    document: Document = {}
-    for name in names:
-        value = getattr(task, name)
-        if name in _SILENT and value == _SILENT[name]:
-            continue
-        document[name] = value.value if name == "state" else list(value) if isinstance(value, tuple) else value
-    return document
-
-
 def new_document(task: Task) -> Document:
     """The whole document of a task that is not stored yet."""
-    document = {"_id": task.id, **document_of(task)}
+    document = _BEGINNING | {name: value for name, value in vars(task).items() if value is not None}
+    document["state"] = task.state.value
+    for name, nothing in _SILENT.items():
+        value = document.pop(name, nothing)
+        if value != nothing:
+            document[name] = _encoded(value)
+    document["_id"] = document.pop("id")
     if task.state.live:
         document["pool"] = str(task.pool)
     return document
 
 
-def _update(before: Task, after: Task, now: datetime) -> Document:
-    """What makes of the document of a task that of another state of it; what the state brings with it included."""
+Difference = tuple[tuple[str, Any], ...]
+"""The fields of a task that are not what they were, with what they are now."""
+
+
+def _difference(before: Task, after: Task) -> Difference:
     known = vars(before)
-    differs = [name for name, value in vars(after).items() if name not in known or known[name] != value]
-    was, document = document_of(before, differs), document_of(after, differs)
+    return tuple((name, value) for name, value in vars(after).items() if known.get(name, _MISSING) != value)
+
+
+def _alike(differs: Difference) -> Hashable:
+    try:
+        hash(differs)
+    except TypeError:  # a cause is a mapping
+        return repr(differs)
+    return differs
+
+
+def _update(before: Task, after: Task, differs: Difference, now: datetime) -> Document:
+    """What makes of the document of a task that of another state of it; what the state brings with it included."""
+    change: Document = {}
+    gone: list[str] = []
+    for name, value in differs:
+        if value is None or (name in _SILENT and value == _SILENT[name]):
+            gone.append(name)
+        else:
+            change[name] = _encoded(value)
     moved = before.state is not after.state
-    change: Document = {name: value for name, value in document.items() if name not in was or was[name] != value}
     if moved and after.state is TaskState.RUNNING:
         change["started_at"] = now
     if moved and after.state is TaskState.COMPLETED:
         change["completed_at"] = now
     if after.state.live and (not before.state.live or before.pool != after.pool):
         change["pool"] = str(after.pool)
-    gone = [name for name in was if name not in document]
     if before.state.live and not after.state.live:
         gone += ["pool", "lease_expires_at"]
     if not change and not gone:
         return {"$inc": {"touched": 1}}
-    return {"$set": change} | ({"$unset": dict.fromkeys(gone, 1)} if gone else {})
+    return ({"$set": change} if change else {}) | ({"$unset": dict.fromkeys(gone, 1)} if gone else {})
 
 
 def _entry_of(task: Task) -> Document | None:
