@@ -17,7 +17,8 @@ from libs.contracts.topics import TOPICS
 from libs.kernel.clock import utc_now
 from libs.messaging.processor import Processor
 from libs.messaging.records import Cause, Record, encode
-from libs.messaging.service import Service, serve
+from libs.runtime.process import serve
+from libs.runtime.service import Service
 
 # Until a process configures its logs, structlog draws tracebacks with every local variable: seconds for each.
 structlog.configure(

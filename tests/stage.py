@@ -14,7 +14,7 @@ from libs.contracts.base import Message
 from libs.kernel.settings import Settings
 from libs.messaging.background import Background, relay, ticking
 from libs.messaging.records import Cause, Record, encode
-from libs.messaging.service import Service
+from libs.runtime.service import Service
 from services.catalog.app import build as build_catalog
 from services.execution.app import build as build_execution
 from services.execution.settings import ExecutionSettings

@@ -14,8 +14,7 @@ from libs.contracts.problems import problems_of
 from libs.contracts.reading import read_data, sentence, upcast_data
 from libs.kernel.clock import utc_now
 from libs.messaging.dead_letters import DeadLetter
-from libs.messaging.fetching import Illegible
-from libs.messaging.records import Incoming, RawRecord
+from libs.messaging.records import Illegible, Incoming, RawRecord
 from libs.messaging.routes import Subscription
 
 

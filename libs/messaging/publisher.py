@@ -1,136 +1,13 @@
-"""Publishing: acks from all replicas, idempotent, in order; it comes back only when everything is acknowledged."""
+"""The port through which committed messages leave; `libs.kafka.publisher` is its adapter."""
 
-import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Protocol
 
-import structlog
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-from aiokafka.protocol.admin import ApiVersionRequest
-
-from libs.kernel.errors import Transient
-from libs.messaging.records import LARGEST_DEAD_LETTER, Record
-
-log = structlog.get_logger(__name__)
-
-LONGEST_WAIT = 5.0
-"""Seconds between two tries while Kafka is away."""
-
-STOP_SECONDS = 5.0
-"""How long a stop waits for what is unsent; it is in the outbox, and an idempotent producer would wait for good."""
+from libs.messaging.records import Record
 
 
 class Publisher(Protocol):
-    """The port through which committed messages leave."""
+    """Publishes records in order."""
 
     async def publish(self, records: Sequence[Record]) -> None:
         """Return when every record is acknowledged; wait out a broker that is away."""
-
-
-class KafkaPublisher:
-    """aiokafka's producer instead of FastStream's: it sends without waiting and is awaited once per batch."""
-
-    def __init__(self, servers: str, client_id: str, prefix: str = "") -> None:
-        self._options = {"bootstrap_servers": servers.split(","), "client_id": client_id}
-        self._prefix = prefix
-        self._producer: AIOKafkaProducer | None = None
-        self._renewing = asyncio.Lock()
-        self._retired: set[asyncio.Task[None]] = set()
-
-    async def start(self) -> None:
-        """Raises Transient while no broker answers."""
-        producer = AIOKafkaProducer(
-            **self._options,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=0,  # a batch is handed over as a whole before the sender's turn comes
-            max_request_size=LARGEST_DEAD_LETTER,
-        )
-        try:
-            await producer.start()
-        except (KafkaError, OSError) as error:
-            await producer.stop()
-            raise Transient(f"Kafka is away: {error}") from error
-        self._producer = producer
-
-    async def stop(self) -> None:
-        producer, self._producer = self._producer, None
-        for task in self._retired:
-            task.cancel()
-        if producer is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(producer.stop(), STOP_SECONDS)
-
-    async def ping(self) -> str:
-        """A word about the brokers, when one answers: to a question that costs the same however many topics there are.
-
-        Raises:
-            Transient: no broker answers.
-        """
-        if self._producer is None:
-            raise Transient("not connected yet")
-        client, failed = self._producer.client, "no broker is known"
-        brokers = client.cluster.brokers()
-        for broker in brokers:
-            try:
-                await client.send(broker.nodeId, ApiVersionRequest())
-            except (KafkaError, OSError) as error:
-                failed = repr(error)
-            else:
-                return f"{len(brokers)} brokers"
-        raise Transient(f"Kafka is away: {failed}")
-
-    async def publish(self, records: Sequence[Record]) -> None:
-        remaining, wait = records, 0.1
-        while remaining:
-            producer = self._producer
-            remaining, error = await _send(producer, remaining, self._prefix)
-            if remaining:
-                log.warning("publish_retried", records=len(remaining), error=repr(error), wait_seconds=wait)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, LONGEST_WAIT)
-                await self._renew(producer)
-
-    async def _renew(self, failed: AIOKafkaProducer | None) -> None:
-        """Go on with a new producer: one whose sequence was refused once is refused for good.
-
-        The old one is stopped beside: others may wait for records that it still sends.
-        """
-        async with self._renewing:
-            if failed is None or failed is not self._producer:
-                return
-            with contextlib.suppress(Transient):
-                await self.start()
-                task = asyncio.create_task(_retire(failed))
-                self._retired.add(task)
-                task.add_done_callback(self._retired.discard)
-
-
-async def _retire(producer: AIOKafkaProducer) -> None:
-    with contextlib.suppress(KafkaError, OSError):
-        await producer.stop()
-
-
-async def _send(
-    producer: AIOKafkaProducer | None, records: Sequence[Record], prefix: str
-) -> tuple[Sequence[Record], BaseException | None]:
-    """Send in order; what follows the first failure is to be sent again, so that nobody sees a gap."""
-    if producer is None:
-        return records, Transient("the publisher is not started")
-    acknowledgements = []
-    failure: BaseException | None = None
-    for record in records:
-        try:
-            acknowledgements.append(
-                await producer.send(prefix + record.topic, record.value, record.key, headers=record.headers)
-            )
-        except KafkaError as error:
-            failure = error
-            break
-    outcomes = await asyncio.gather(*acknowledgements, return_exceptions=True)
-    for index, outcome in enumerate(outcomes):
-        if isinstance(outcome, BaseException):
-            return records[index:], outcome
-    return records[len(outcomes) :], failure

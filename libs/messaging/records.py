@@ -41,6 +41,23 @@ class RawRecord(Protocol):
     def headers(self) -> Headers: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Illegible:
+    """In place of a record that the client cannot read, e.g. because the name of a header is not UTF-8.
+
+    Its content is lost to us; where it lies is known, so that somebody can look with another tool. What follows it
+    in the same batch of its producer cannot be read either.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    error: Exception
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Headers = ()
+
+
 class Record(NamedTuple):
     """One record to be published; `topic` is the contract's name, without a namespace."""
 

@@ -1,6 +1,6 @@
 """`python -m services.catalog`"""
 
-from libs.messaging.service import run
+from libs.runtime.process import run
 from services.catalog.app import build
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from libs.contracts import topics
 from libs.kernel.settings import Settings
-from libs.messaging.service import Backends, Service
+from libs.runtime.service import Backends, Service
 from services.catalog.adapters.kafka import KafkaDeviceTopics
 from services.catalog.adapters.mongo import MongoMasterData
 from services.catalog.handlers import CatalogHandlers

@@ -1,6 +1,6 @@
 """`python -m services.gateway`."""
 
-from libs.messaging.service import run
+from libs.runtime.process import run
 from services.gateway.app import build
 
 if __name__ == "__main__":

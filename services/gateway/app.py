@@ -2,7 +2,7 @@
 
 from libs.contracts import topics
 from libs.kernel.settings import Settings
-from libs.messaging.service import Backends, Service
+from libs.runtime.service import Backends, Service
 from services.gateway.adapters.mongo.answers import MongoAnswers
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.adapters.mongo.commands import MongoKeys, MongoOutcomes

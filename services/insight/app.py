@@ -1,7 +1,7 @@
 """The composition root of the insight service."""
 
 from libs.kernel.settings import Settings
-from libs.messaging.service import Backends, Service
+from libs.runtime.service import Backends, Service
 from services.insight.adapters.mongo import MongoEventStore
 from services.insight.handlers import InsightHandlers
 from services.insight.routes import routes

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from libs.contracts import topics
-from libs.messaging.service import Backends, Service
+from libs.runtime.service import Backends, Service
 from services.snapshot.adapters.mongo import MongoActivations, MongoSnapshots
 from services.snapshot.adapters.redis import RedisHotSnapshots
 from services.snapshot.handlers import SnapshotHandlers

@@ -1,6 +1,6 @@
 """`python -m services.task_generation`"""
 
-from libs.messaging.service import run
+from libs.runtime.process import run
 from services.task_generation.app import build
 
 if __name__ == "__main__":

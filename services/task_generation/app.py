@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from libs.contracts import topics
-from libs.messaging.service import Backends, Service
+from libs.runtime.service import Backends, Service
 from services.task_generation.adapters.mongo import MongoPlans
 from services.task_generation.handlers import GenerationHandlers
 from services.task_generation.routes import routes

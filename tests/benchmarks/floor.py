@@ -20,9 +20,9 @@ from libs.contracts.devices import DeviceOnline, TaskCompleted
 from libs.contracts.execution import AdmitWorkOrder, ReleaseWorkOrder
 from libs.contracts.task_generation import ExecutionRange, TaskBatch
 from libs.devkit.processes import free_port
+from libs.kafka.topics import TopicAdmin
 from libs.kernel.clock import utc_now
 from libs.messaging.records import Cause, Record, encode
-from libs.messaging.topics import TopicAdmin
 
 EXECUTIONS = 6000
 DEVICES = 10

@@ -14,7 +14,7 @@ from pymongo import MongoClient
 
 from libs.contracts.devices import DeviceOnline
 from libs.kernel.clock import utc_now
-from libs.messaging.service import Service
+from libs.runtime.service import Service
 from services.execution.app import build
 from services.execution.domain.archive import MOST_AT_ONCE, archive_of
 from services.execution.settings import ExecutionSettings

@@ -11,7 +11,7 @@ from libs.contracts.base import all_messages, messages_on
 from libs.contracts.topics import EXECUTION_ANSWERS, TOPICS, Topic
 from libs.kernel.settings import Settings
 from libs.messaging.routes import Subscription
-from libs.messaging.service import Service
+from libs.runtime.service import Service
 
 NAMES = sorted(module.name for module in pkgutil.iter_modules(services.__path__))
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from libs.devkit.simulators.address import Address
-from libs.messaging.fetching import rest_when_idle
+from libs.kafka.internals import rest_when_idle
 
 PATIENCE = 40.0
 

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from libs.devkit.simulators.kafka import RETRY_SECONDS, Topics, closed, started
-from libs.messaging.fetching import rest_when_idle
+from libs.kafka.internals import rest_when_idle
 
 log = logging.getLogger(__name__)
 

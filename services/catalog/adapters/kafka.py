@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 
 from aiokafka.errors import InvalidTopicError, PolicyViolationError
 
+from libs.kafka.topics import TopicAdmin
 from libs.kernel.errors import Transient
-from libs.messaging.topics import TopicAdmin
 
 NEVER = (InvalidTopicError, PolicyViolationError)
 """Refusals that stay, such as of two names that differ in `.` and `_` only, which Kafka takes for the same."""

@@ -23,7 +23,7 @@ from libs.contracts.catalog import (
     RetireRecipe,
 )
 from libs.kernel.settings import Settings
-from libs.messaging.service import Backends, Service
+from libs.runtime.service import Backends, Service
 from services.catalog.adapters.mongo import MongoMasterData
 from services.catalog.handlers import CatalogHandlers
 from services.catalog.routes import routes

@@ -13,12 +13,12 @@ from libs.contracts import erp, topics
 from libs.devkit.dead_letter_box import dead_letters, replay
 from libs.devkit.dead_letters import app
 from libs.devkit.simulators.address import Address
+from libs.kafka.publisher import KafkaPublisher
+from libs.kafka.topics import TopicAdmin
 from libs.messaging.memory import MemoryStore
 from libs.messaging.processor import Processor
-from libs.messaging.publisher import KafkaPublisher
 from libs.messaging.records import Incoming, RawRecord, Record
 from libs.messaging.routes import Subscription
-from libs.messaging.topics import TopicAdmin
 from libs.messaging.work import Work
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from libs.contracts.devices import DeviceOnline
-from libs.messaging.service import Service
+from libs.runtime.service import Service
 from services.execution.app import build
 from services.execution.settings import ExecutionSettings
 from tests.harness import Kernel, handling

@@ -11,8 +11,8 @@ from libs.contracts.devices import DeviceOnline, TaskStarted
 from libs.contracts.execution import IgnoredReason, RevokeLeases
 from libs.kernel.clock import utc_now
 from libs.messaging.background import ticking
-from libs.messaging.service import Service
 from libs.messaging.work import Work
+from libs.runtime.service import Service
 from services.execution.adapters.mongo_archive import MongoArchive
 from services.execution.app import build
 from services.execution.domain.admission import NO_POLICIES

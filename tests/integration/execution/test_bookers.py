@@ -11,8 +11,8 @@ import pytest
 from libs.contracts.reservations import BookReservation, ReservationBooked, ReservationRefused
 from libs.kernel.clock import utc_now
 from libs.kernel.errors import Transient
-from libs.messaging.service import Service
 from libs.messaging.work import Work
+from libs.runtime.service import Service
 from services.execution.adapters.mongo_plans import MongoPlans
 from services.execution.domain.availability import Span
 from services.execution.domain.reservations import Plan, span_of

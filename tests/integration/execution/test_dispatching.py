@@ -15,7 +15,7 @@ from libs.contracts.execution import (
 )
 from libs.contracts.floor import ExplainTask, HoldDevice, HoldDeviceType, TaskExplained
 from libs.messaging.background import ticking
-from libs.messaging.service import Service
+from libs.runtime.service import Service
 from services.execution.app import build
 from services.execution.settings import ExecutionSettings
 from tests.harness import Kernel, handling

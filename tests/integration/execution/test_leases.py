@@ -19,9 +19,9 @@ from libs.contracts.floor import (
     ReleaseDeviceType,
     TaskReturned,
 )
+from libs.kafka.publisher import KafkaPublisher
 from libs.messaging.background import ticking
-from libs.messaging.publisher import KafkaPublisher
-from libs.messaging.service import Service
+from libs.runtime.service import Service
 from services.execution.app import build
 from services.execution.settings import ExecutionSettings
 from tests.harness import Kernel, Said, eventually, handling, said_of

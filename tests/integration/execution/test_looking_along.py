@@ -8,7 +8,7 @@ import pytest
 
 from libs.contracts.devices import TaskAssigned, TaskCompleted, TaskRevoked
 from libs.contracts.execution import RevokeLeases
-from libs.messaging.service import Service
+from libs.runtime.service import Service
 from services.execution.adapters.mongo import MongoDevices
 from services.execution.adapters.mongo_queues import MongoQueues
 from services.execution.handlers.dispatch import TYPES_ALONG

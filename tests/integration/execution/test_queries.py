@@ -7,8 +7,8 @@ from libs.contracts.devices import DeviceHeartbeat, DeviceOnline, HeldLease, Tas
 from libs.contracts.execution import RevokeLeases
 from libs.kernel.clock import utc_now
 from libs.messaging.background import ticking
-from libs.messaging.service import Service
 from libs.messaging.work import Work
+from libs.runtime.service import Service
 from services.execution.adapters.mongo_archive import MongoArchive
 from tests.harness import Kernel
 from tests.integration.execution.planning import book, calendar, cancel, soon

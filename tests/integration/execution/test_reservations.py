@@ -18,8 +18,8 @@ from libs.contracts.reservations import (
 )
 from libs.kernel.clock import utc_now
 from libs.messaging.background import ticking
-from libs.messaging.service import Service
 from libs.messaging.work import Work
+from libs.runtime.service import Service
 from services.execution.adapters.mongo_plans import MongoPlans
 from services.execution.domain.availability import Availability
 from tests.harness import Kernel, Said, said_of

@@ -15,9 +15,9 @@ from libs.contracts import topics
 from libs.contracts.devices import DeviceHeartbeat, DeviceOnline, HeldLease, TaskAssigned, TaskCompleted
 from libs.contracts.execution import AdmitWorkOrder, ReleaseWorkOrder
 from libs.contracts.task_generation import ExecutionRange, TaskBatch
+from libs.kafka.topics import TopicAdmin
 from libs.kernel.clock import utc_now
-from libs.messaging.service import serve
-from libs.messaging.topics import TopicAdmin
+from libs.runtime.process import serve
 from services.execution.app import build
 from services.execution.settings import ExecutionSettings
 from tests.harness import Wire, eventually, running

@@ -11,7 +11,8 @@ import pytest
 
 from libs.devkit.processes import free_port
 from libs.kernel.settings import Settings
-from libs.messaging.service import Service, serve
+from libs.runtime.process import serve
+from libs.runtime.service import Service
 from services.gateway.app import build
 from tests.harness import PATIENCE_SECONDS
 

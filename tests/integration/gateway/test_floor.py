@@ -26,7 +26,7 @@ from libs.contracts.reservations import (
 from libs.contracts.topics import EXECUTION_COMMANDS, EXECUTION_DEVICE_COMMANDS, EXECUTION_DISPATCH
 from libs.kernel.clock import utc_now
 from libs.messaging.records import Cause, encode
-from libs.messaging.service import Service
+from libs.runtime.service import Service
 from services.gateway.api.examples import CALENDAR, MAINTENANCE, WORD
 from tests.harness import Said, Wire, eventually, running
 from tests.integration.gateway.test_gateway import WAIT, Talk, answer, changed, commands

@@ -24,7 +24,7 @@ from libs.contracts.topics import CATALOG_COMMANDS, ERP_ORDERS, PROJECTS_COMMAND
 from libs.kernel.clock import utc_now
 from libs.kernel.ids import project_id_of
 from libs.messaging.records import Cause, encode
-from libs.messaging.service import Service
+from libs.runtime.service import Service
 from services.gateway.api.examples import ORDER, RECIPE
 from tests.harness import Said, Wire, eventually, running
 

@@ -12,9 +12,9 @@ from libs.contracts.execution import ReleaseWorkOrder, TasksStaged, WorkOrderAdm
 from libs.contracts.projects import ProjectState
 from libs.contracts.task_generation import ExecutionRange, TaskBatch
 from libs.contracts.topics import EXECUTION_EVENTS, device_tasks_topic
+from libs.kafka.topics import TopicAdmin
 from libs.messaging.records import Cause, encode
-from libs.messaging.service import Service
-from libs.messaging.topics import TopicAdmin
+from libs.runtime.service import Service
 from services.execution.app import build as build_execution
 from services.execution.settings import ExecutionSettings
 from services.gateway.api.examples import CALENDAR, MAINTENANCE, WORD

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 import httpx
 
 from libs.devkit.processes import free_port
-from libs.messaging.service import Service
+from libs.runtime.service import Service
 from services.gateway.api.examples import RECIPE
 
 Open = Callable[[Service], AbstractAsyncContextManager[httpx.AsyncClient]]

@@ -1,18 +1,17 @@
-"""Backends of the kernel's tests: settings for the session's Kafka and MongoDB, and stores on every adapter."""
+"""Backends of the kernel's tests: a database on either driver, and stores on every adapter."""
 
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pytest
-from structlog.testing import capture_logs
 
-from libs.kernel.settings import Settings
 from libs.messaging.memory import MemoryStore
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
 from libs.messaging.store import Store
+from tests.captured_logs import logs as logs
 
 
 class Clock:
@@ -32,18 +31,6 @@ class Stores:
     one: Store
     other: Store
     clock: Clock
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[list[MutableMapping[str, Any]]]:
-    """What is logged, instead of on the screen: structlog draws its tracebacks at great length."""
-    with capture_logs() as captured:
-        yield captured
-
-
-@pytest.fixture
-def settings(kafka: str, mongodb: str, namespace: str) -> Settings:
-    return Settings(kafka=kafka, mongodb=mongodb, http_port=0, namespace=namespace)
 
 
 async def close(client: driver.Client) -> None:

@@ -23,7 +23,7 @@ from libs.messaging.work import Work
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
 from tests.harness import Raw
-from tests.integration.messaging.plumbing import Pipe
+from tests.integration.plumbing import Pipe
 
 
 def can_fail(url: str) -> bool:

@@ -11,8 +11,8 @@ from libs.contracts.catalog import Definition
 from libs.contracts.envelope import Envelope
 from libs.contracts.snapshot import FreezeSnapshots, ReleaseSnapshots
 from libs.messaging.records import Incoming
-from libs.messaging.service import Backends, Service
 from libs.messaging.work import Work
+from libs.runtime.service import Backends, Service
 from services.snapshot.adapters.mongo import MongoActivations, MongoSnapshots
 from services.snapshot.handlers import SnapshotHandlers
 from services.snapshot.ports import Activations, HotSnapshots, Ids

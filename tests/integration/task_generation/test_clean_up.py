@@ -16,8 +16,8 @@ from libs.contracts.task_generation import (
 )
 from libs.kernel.clock import utc_now
 from libs.kernel.errors import Transient
-from libs.messaging.service import Service
 from libs.messaging.work import Work
+from libs.runtime.service import Service
 from services.task_generation.adapters.mongo import MongoPlans
 from services.task_generation.app import build
 from services.task_generation.settings import TaskGenerationSettings

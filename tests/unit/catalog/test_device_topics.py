@@ -3,8 +3,8 @@
 import pytest
 from aiokafka.errors import InvalidTopicError, KafkaConnectionError, KafkaError
 
+from libs.kafka.topics import TopicAdmin
 from libs.kernel.errors import Transient
-from libs.messaging.topics import TopicAdmin
 from services.catalog.adapters.kafka import KafkaDeviceTopics
 
 

@@ -7,8 +7,8 @@ import pytest
 from aiokafka import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from libs.messaging import fetching
-from libs.messaging.fetching import CarefulConsumer
+from libs.kafka import fetching
+from libs.kafka.fetching import CarefulConsumer
 
 SLOWEST = 60.0
 """Seconds for which the broker waits for a member that does not come."""

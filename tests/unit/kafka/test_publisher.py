@@ -9,9 +9,9 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, OutOfOrderSequenceNumber
 from aiokafka.protocol.admin import ApiVersionRequest
 
+from libs.kafka import publisher as module
+from libs.kafka.publisher import KafkaPublisher
 from libs.kernel.errors import Transient
-from libs.messaging import publisher as module
-from libs.messaging.publisher import KafkaPublisher
 from libs.messaging.records import Record
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from libs.messaging import fetching as module
-from libs.messaging.fetching import LONGEST_REST, SHORTEST_REST, rest_when_idle
+from libs.kafka import internals as module
+from libs.kafka.internals import LONGEST_REST, SHORTEST_REST, rest_when_idle
 
 
 class Time:

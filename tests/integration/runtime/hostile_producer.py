@@ -8,7 +8,7 @@ import sys
 
 from aiokafka import AIOKafkaProducer
 
-from tests.integration.messaging.counting_service import orders
+from tests.integration.runtime.counting_service import orders
 
 
 class Hostile(str):

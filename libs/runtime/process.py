@@ -1,4 +1,4 @@
-"""One service as one process: the composition of kernel, consumers, ticks and HTTP, from start to a clean stop."""
+"""One service as one process: its consumers, its ticks and its HTTP port, from start to a clean stop."""
 
 import asyncio
 import gc
@@ -6,88 +6,27 @@ import signal
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 import uvloop
-from starlette.applications import Starlette
-from starlette.types import ASGIApp
 
 from libs.contracts.asyncapi import asyncapi_document
-from libs.contracts.topics import Topic, fixed_topics
+from libs.contracts.topics import fixed_topics
+from libs.kafka.broker import make_broker, start_consuming
+from libs.kafka.consumer import Consumer
 from libs.kernel.errors import Transient
 from libs.kernel.ids import new_id
-from libs.kernel.settings import Settings
 from libs.messaging.background import Background, led, relay, ticking
-from libs.messaging.broker import Consumer, make_broker, start_consuming
-from libs.messaging.mongo import driver
-from libs.messaging.mongo.store import MongoStore
 from libs.messaging.processor import Processor
-from libs.messaging.publisher import KafkaPublisher
-from libs.messaging.routes import Subscription, Tick
-from libs.messaging.topics import TopicAdmin
-from libs.observability import http, logs, tracing
-from libs.observability.health import Health
+from libs.observability import http, logs
 from libs.observability.metrics import Metrics
+from libs.runtime.service import Service
 
 log = structlog.get_logger(__name__)
 
 LONGEST_WAIT = 5.0
 """Seconds between two tries to reach a backend at start."""
-
-
-class Owner(Protocol):
-    """The part of a consumer that says what is its."""
-
-    topic: str
-
-    def owns(self, key: str) -> bool: ...
-
-
-class Backends:
-    """The connections of one process; made without any IO, opened by `run`."""
-
-    def __init__(self, name: str, settings: Settings) -> None:
-        self.name = name
-        self.settings = settings
-        self.prefix = f"{settings.namespace}." if settings.namespace else ""
-        self.client = driver.connect(settings.mongodb, settings.mongo_driver)
-        self.database = driver.database(self.client, settings.namespace, name)
-        self.store = MongoStore(self.client, self.database)
-        self.publisher = KafkaPublisher(settings.kafka, f"{self.prefix}{name}", self.prefix)
-        self.topics = TopicAdmin(settings.kafka, self.prefix, settings.kafka_replicas)
-        self.metrics = Metrics(name)
-        self.health = Health()
-        self.tracer = tracing.configure(name)
-        self.consumers: Sequence[Owner] = ()
-        """Those of this process, once it serves."""
-
-    def owns(self, topic: Topic, key: str) -> bool:
-        """Whether this process is the one to which messages with the key come. Never more than a hint: it may have
-        lost the partition a moment ago."""
-        return any(each.topic == topic.name and each.owns(key) for each in self.consumers)
-
-
-@dataclass
-class Service:
-    """What a composition root (`app.py`) puts together."""
-
-    backends: Backends
-    subscriptions: Sequence[Subscription] = ()
-    ticks: Sequence[Tick] = ()
-    publishes: Sequence[Topic] = ()
-    """Topics that it sends to, for its AsyncAPI document."""
-    prepare: Sequence[Callable[[], Awaitable[None]]] = ()
-    """Indexes and the like; repeated until they succeed."""
-    app: Callable[[list[Any]], ASGIApp] = lambda routes: Starlette(routes=routes)
-    """The HTTP application around the routes that every process has."""
-    optional: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)
-    """Backends that it waits for at start but can do without later, by name."""
-
-    @property
-    def name(self) -> str:
-        return self.backends.name
 
 
 def run(build: Callable[[], Service]) -> None:

@@ -9,8 +9,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from libs.contracts import topics
 from libs.contracts.topics import fixed_topics
 from libs.devkit.processes import free_port
+from libs.kafka.topics import TopicAdmin
 from libs.kernel.errors import Transient
-from libs.messaging.topics import TopicAdmin
 from tests.harness import eventually
 
 

@@ -11,10 +11,11 @@ from aiokafka.errors import CommitFailedError
 from aiokafka.partitioner import DefaultPartitioner
 
 from libs.contracts import topics
+from libs.kafka import consumer as module
+from libs.kafka.broker import start_consuming
+from libs.kafka.consumer import Consumer
 from libs.kernel.errors import Transient
 from libs.kernel.settings import Settings
-from libs.messaging import broker as module
-from libs.messaging.broker import Consumer, start_consuming
 from libs.messaging.records import RawRecord
 from libs.messaging.routes import Subscription
 from tests.unit.messaging.fakes import Raw, cancelled

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from libs.messaging.fetching import CarefulConsumer
+from libs.kafka.fetching import CarefulConsumer
 
 FOR_LONG_MS = 30_000
 """How long the broker holds a fetch back that finds nothing: longer than these tests have patience."""

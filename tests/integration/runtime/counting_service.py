@@ -1,6 +1,6 @@
 """A service that counts how often every order took effect; as a process, one that is killed where it is told.
 
-`python -m tests.integration.messaging.counting_service`: DIE=before_publish kills it between the commit of its first
+`python -m tests.integration.runtime.counting_service`: DIE=before_publish kills it between the commit of its first
 batch and the publication, DIE=before_offsets between the publication and the commit of the offsets.
 """
 
@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
 from libs.contracts import erp, topics
+from libs.kafka.consumer import Consumer
 from libs.kernel.settings import Settings
-from libs.messaging.broker import Consumer
 from libs.messaging.mongo.driver import UpdateOne
 from libs.messaging.records import Cause, Incoming, Record, encode
 from libs.messaging.routes import Subscription
-from libs.messaging.service import Backends, Service, run, serve
 from libs.messaging.work import Work
+from libs.runtime.process import run, serve
+from libs.runtime.service import Backends, Service
 
 NAME = "counting"
 

@@ -1,22 +1,19 @@
-"""The one broker factory: FastStream subscribers that hand raw batches to the kernel and commit explicitly."""
+"""One subscription on the broker: FastStream hands raw batches over, the kernel applies them, offsets follow."""
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
 
-from libs.kernel.errors import Transient
+from libs.kafka.assignment import Assignment, Tidying
 from libs.kernel.settings import Settings
-from libs.messaging.fetching import CarefulConsumer
 from libs.messaging.processor import Processor
 from libs.messaging.records import RawRecord
 from libs.messaging.routes import Subscription
@@ -36,62 +33,8 @@ DEFECT_WAIT = 5.0
 """Seconds between two tries at a batch on which the kernel itself failed."""
 
 
-TIDY_SECONDS = 0.1
-"""How long done batches wait to be tidied up, so that several small ones are in one go."""
-
-
 _choose = DefaultPartitioner()
 """Partitions of keys, as every producer of ours chooses them."""
-
-
-class Tidying:
-    """What can be done after a batch, and for many at once, beside the next ones."""
-
-    def __init__(self, tidy: Callable[[], Awaitable[None]]) -> None:
-        self._tidy = tidy
-        self._due = False
-        self._hurry = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    def due(self) -> None:
-        self._due = True
-        if self._task is None or self._task.done():
-            self._hurry.clear()
-            self._task = asyncio.create_task(self._until_tidy())
-
-    async def done(self) -> None:
-        """Hurry, and come back when everything is tidied up."""
-        if self._task is not None:
-            self._hurry.set()
-            await self._task
-
-    async def _until_tidy(self) -> None:
-        while self._due:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), TIDY_SECONDS)
-            self._due = False
-            await self._tidy()
-
-
-class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Knows whether the group has given this consumer its share, be it empty; drains the batch in hand on revoke."""
-
-    def __init__(self, tidying: Tidying) -> None:
-        self.joined = False
-        self.idle = asyncio.Lock()
-        self.tidying = tidying
-
-    async def tidied(self) -> None:
-        """Wait until the offsets of the last batch are committed."""
-        await self.tidying.done()
-
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        self.joined = False
-        async with self.idle:
-            await self.tidied()
-
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        self.joined = True
 
 
 class Consumer:
@@ -204,33 +147,6 @@ class Consumer:
             end = consumer.highwater(partition) or 0
             behind[partition.partition] = max(0, end - max(self._done[partition], position))
         return behind
-
-
-def make_broker(servers: str, client_id: str) -> KafkaBroker:
-    """A broker for consuming only: topics are created from our table, publishing is the kernel's."""
-    return KafkaBroker(
-        servers.split(","),
-        client_id=client_id,
-        allow_auto_create_topics=False,
-        logger=None,
-        graceful_timeout=20.0,
-    )
-
-
-async def start_consuming(broker: KafkaBroker) -> None:
-    """Start all consumers, or none.
-
-    Raises:
-        Transient: no broker answers.
-    """
-    try:
-        await broker.connect()
-        config = broker.config.broker_config
-        config.builder = partial(CarefulConsumer, **cast("partial[Any]", config.builder).keywords)
-        await broker.start()
-    except (KafkaError, OSError) as error:
-        await broker.stop()
-        raise Transient(f"Kafka is away: {error!r}") from error
 
 
 async def _untouched(raw: Any) -> StreamMessage[Any]:

@@ -15,16 +15,16 @@ from aiokafka import AIOKafkaProducer
 
 from libs.contracts import erp, topics
 from libs.contracts.topics import Topic
+from libs.kafka.topics import TopicAdmin
 from libs.kernel.clock import utc_now
 from libs.kernel.settings import Settings
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
 from libs.messaging.outbox import entries_for
 from libs.messaging.records import LARGEST_RECORD, Cause, Record, encode
-from libs.messaging.service import Service
-from libs.messaging.topics import TopicAdmin
-from tests.integration.messaging.counting_service import NAME, build, ids, orders, serving
-from tests.integration.messaging.plumbing import Pipe, Topics, until
+from libs.runtime.service import Service
+from tests.integration.plumbing import Pipe, Topics, until
+from tests.integration.runtime.counting_service import NAME, build, ids, orders, serving
 
 DEVELOPMENT_BROKER = os.environ.get("KAFKA", "embedded") in ("", "embedded")
 """It loses its way when several members of a busy group come and go; one that comes back under its name is fine."""
@@ -111,7 +111,7 @@ async def start_process(settings: Settings, **environment: str) -> Process:
         "FACTORY_LOG_LEVEL": "error",
     }
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.integration.messaging.counting_service"),
+        *(sys.executable, "-m", "tests.integration.runtime.counting_service"),
         env={**os.environ, **own, **environment},
         stdout=DEVNULL,
     )
@@ -229,7 +229,7 @@ class TestDeadLetters:
 
     async def test_what_the_client_itself_cannot_read_stops_nobody(self, shop: Shop) -> None:
         hostile = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.integration.messaging.hostile_producer"),
+            *(sys.executable, "-m", "tests.integration.runtime.hostile_producer"),
             *(shop.settings.kafka, f"{shop.prefix}erp.orders.v1"),
             env={**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"},
         )

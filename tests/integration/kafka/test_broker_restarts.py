@@ -9,10 +9,10 @@ import pytest
 
 from libs.contracts import topics
 from libs.devkit.backends.embedded import NoidaKafka
-from libs.messaging.publisher import KafkaPublisher
+from libs.kafka.publisher import KafkaPublisher
+from libs.kafka.topics import TopicAdmin
 from libs.messaging.records import Record
-from libs.messaging.topics import TopicAdmin
-from tests.integration.messaging.plumbing import Topics
+from tests.integration.plumbing import Topics
 
 TOPIC = topics.ERP_ORDER_STATUS
 

@@ -1,0 +1,72 @@
+"""What a service is put together from: the connections of its process, and the parts that `app.py` names."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from libs.contracts.topics import Topic
+from libs.kafka.publisher import KafkaPublisher
+from libs.kafka.topics import TopicAdmin
+from libs.kernel.settings import Settings
+from libs.messaging.mongo import driver
+from libs.messaging.mongo.store import MongoStore
+from libs.messaging.routes import Subscription, Tick
+from libs.observability import tracing
+from libs.observability.health import Health
+from libs.observability.metrics import Metrics
+
+
+class Owner(Protocol):
+    """The part of a consumer that says what is its."""
+
+    topic: str
+
+    def owns(self, key: str) -> bool: ...
+
+
+class Backends:
+    """The connections of one process; made without any IO, opened by `run`."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self.settings = settings
+        self.prefix = f"{settings.namespace}." if settings.namespace else ""
+        self.client = driver.connect(settings.mongodb, settings.mongo_driver)
+        self.database = driver.database(self.client, settings.namespace, name)
+        self.store = MongoStore(self.client, self.database)
+        self.publisher = KafkaPublisher(settings.kafka, f"{self.prefix}{name}", self.prefix)
+        self.topics = TopicAdmin(settings.kafka, self.prefix, settings.kafka_replicas)
+        self.metrics = Metrics(name)
+        self.health = Health()
+        self.tracer = tracing.configure(name)
+        self.consumers: Sequence[Owner] = ()
+        """Those of this process, once it serves."""
+
+    def owns(self, topic: Topic, key: str) -> bool:
+        """Whether this process is the one to which messages with the key come. Never more than a hint: it may have
+        lost the partition a moment ago."""
+        return any(each.topic == topic.name and each.owns(key) for each in self.consumers)
+
+
+@dataclass
+class Service:
+    """What a composition root (`app.py`) puts together."""
+
+    backends: Backends
+    subscriptions: Sequence[Subscription] = ()
+    ticks: Sequence[Tick] = ()
+    publishes: Sequence[Topic] = ()
+    """Topics that it sends to, for its AsyncAPI document."""
+    prepare: Sequence[Callable[[], Awaitable[None]]] = ()
+    """Indexes and the like; repeated until they succeed."""
+    app: Callable[[list[Any]], ASGIApp] = lambda routes: Starlette(routes=routes)
+    """The HTTP application around the routes that every process has."""
+    optional: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)
+    """Backends that it waits for at start but can do without later, by name."""
+
+    @property
+    def name(self) -> str:
+        return self.backends.name
