@@ -50,7 +50,7 @@ class Processor:
         metrics: Metrics,
         clock: Clock = utc_now,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        turns: AbstractAsyncContextManager[Any] | None = None,
+        lock: AbstractAsyncContextManager[Any] | None = None,
     ) -> None:
         self.consumer = f"{service}:{subscription.topic.name}"
         self._source = f"/{service}"
@@ -67,8 +67,8 @@ class Processor:
         self._metrics = metrics
         self._clock = clock
         self._sleep = sleep
-        self._turns = turns or nullcontext()
-        """Taken for every transaction."""
+        self._lock = lock or nullcontext()
+        """Held while a transaction is open."""
 
     async def handle(self, records: Sequence[RawRecord]) -> None:
         """`apply`, and tidy up, however long that takes."""
@@ -164,7 +164,7 @@ class Processor:
         wait, conflicts, again = SHORTEST_WAIT, 0, False
         while True:
             try:
-                async with self._turns:
+                async with self._lock:
                     await self._once(messages, again)
             except Transient as error:
                 if isinstance(error, Conflict):

@@ -29,9 +29,10 @@ class Subscription:
     invalid: Handler | None = None
     batch_size: int | None = None
     """Records in one transaction, where one of them means many writes; None takes the process's setting."""
-    takes_turns: str | None = None
-    """Of all subscriptions of a process that name the same, one has a transaction open: where two would often write
-    the same documents, and the later one begin again."""
+    serialized_by: str | None = None
+    """The name of a lock of the process, called after what it locks. Subscriptions with the same lock never have
+    transactions open at the same time; worth it where two flows would often write the same documents, and the later
+    one would have to begin again."""
 
     def __post_init__(self) -> None:
         known = messages_on(self.topic).values()

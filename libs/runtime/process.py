@@ -53,7 +53,7 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
     """Run the service until `stop` is set. Health answers from the first moment, consuming begins last."""
     backends, settings = service.backends, service.backends.settings
     broker = make_broker(settings.kafka, f"{backends.prefix}{service.name}")
-    turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+    locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
     consumers = [
         Consumer(
             broker,
@@ -65,7 +65,7 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
                 backends.publisher,
                 backends.tracer,
                 backends.metrics,
-                turns=turns[subscription.takes_turns] if subscription.takes_turns else None,
+                lock=locks[subscription.serialized_by] if subscription.serialized_by else None,
             ),
             backends.prefix,
             settings,

@@ -66,7 +66,7 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
         Subscription(
             topics.DEVICES_REPORTS,
             {devices.TaskStarted: reports, devices.TaskCompleted: reports, devices.TaskFailed: reports},
-            takes_turns=LOOKS,
+            serialized_by=LOOKS,
         ),
         Subscription(
             topics.DEVICES_STATUS,
@@ -86,7 +86,7 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
         Subscription(
             topics.EXECUTION_DISPATCH,
             dict.fromkeys(get_args(Nudge), handlers.dispatch.on_nudges),
-            takes_turns=LOOKS,
+            serialized_by=LOOKS,
         ),
     )
 

@@ -152,7 +152,7 @@ class Bench:
 
         return handle
 
-    def processor(self, subscription: Subscription | None = None, turns: asyncio.Lock | None = None) -> Processor:
+    def processor(self, subscription: Subscription | None = None, lock: asyncio.Lock | None = None) -> Processor:
         orders: dict[type[Message], Handler] = {
             erp.OrderCancelled: self.handler("cancelled"),
             erp.OrderRequested: self.handler("requested"),
@@ -165,7 +165,7 @@ class Bench:
             Tracer(),
             self.metrics,
             sleep=self.sleep,
-            turns=turns,
+            lock=lock,
         )
 
     async def sleep(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Flows that write the same documents have one transaction at a time; what they send is encoded meanwhile."""
+"""Flows with the same lock have one transaction open at a time; messages are encoded while a handler waits."""
 
 import asyncio
 from collections.abc import Sequence
@@ -37,30 +37,30 @@ class Flow:
             raise self.failures.pop()
 
 
-@pytest.mark.parametrize(("turns", "together"), [(asyncio.Lock(), ["reports"]), (None, ["looks", "reports"])])
-async def test_one_of_those_that_take_turns_is_at_work(
-    bench: Bench, turns: asyncio.Lock | None, together: list[str]
+@pytest.mark.parametrize(("lock", "together"), [(asyncio.Lock(), ["reports"]), (None, ["looks", "reports"])])
+async def test_of_those_with_the_same_lock_one_is_at_work(
+    bench: Bench, lock: asyncio.Lock | None, together: list[str]
 ) -> None:
     at_work: list[str] = []
     reports, looks = Flow(bench, at_work, "reports"), Flow(bench, at_work, "looks")
     await asyncio.gather(
-        bench.processor(reports.subscription, turns).apply([cancelled("a")]),
-        bench.processor(looks.subscription, turns).apply([cancelled("b")]),
+        bench.processor(reports.subscription, lock).apply([cancelled("a")]),
+        bench.processor(looks.subscription, lock).apply([cancelled("b")]),
     )
     assert reports.together == [together]
 
 
-async def test_who_waits_to_try_again_lets_others_have_the_turn(bench: Bench) -> None:
-    turns = asyncio.Lock()
+async def test_the_lock_is_free_while_a_flow_waits_to_try_again(bench: Bench) -> None:
+    lock = asyncio.Lock()
     flow = Flow(bench, [], "reports")
     flow.failures = [Transient("the database is away")]
     free: list[bool] = []
 
     async def sleep(seconds: float) -> None:
-        free.append(not turns.locked())
+        free.append(not lock.locked())
 
     bench.sleep = sleep  # type: ignore[method-assign]
-    await bench.processor(flow.subscription, turns).apply([cancelled("a")])
+    await bench.processor(flow.subscription, lock).apply([cancelled("a")])
     assert free == [True]
     assert len(flow.together) == 2
 
