@@ -30,9 +30,10 @@ def lifecycles() -> dict[str, Lifecycle[Any]]:
 
 
 def _of_service(name: str) -> Iterator[Lifecycle[Any]]:
-    domain = f"services.{name}.domain"
-    package = importlib.import_module(domain)
-    for module in pkgutil.walk_packages(package.__path__, f"{domain}."):
+    package = importlib.import_module(f"services.{name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if ".domain." not in module.name:
+            continue
         for value in vars(importlib.import_module(module.name)).values():
             if isinstance(value, Lifecycle):
                 yield value

@@ -4,29 +4,25 @@ from datetime import timedelta
 
 from libs.contracts import topics
 from libs.runtime.service import Backends, Service
-from services.execution.adapters.mongo import (
-    MongoDevices,
-    MongoGenerations,
-    MongoLedger,
-    MongoRoutings,
-    MongoWorkOrders,
-)
-from services.execution.adapters.mongo_archive import MongoAllTasks, MongoArchive
-from services.execution.adapters.mongo_plans import MongoPlans
-from services.execution.adapters.mongo_queues import MongoQueues
-from services.execution.domain.outcomes import Backoff
-from services.execution.handlers.archive import ArchiveHandlers
-from services.execution.handlers.by_hand import ByHandHandlers
-from services.execution.handlers.commands import CommandHandlers
-from services.execution.handlers.devices import DeviceHandlers
-from services.execution.handlers.dispatch import DispatchHandlers
-from services.execution.handlers.leases import LeaseHandlers
-from services.execution.handlers.looking import Looking
-from services.execution.handlers.progress import ProgressHandlers
-from services.execution.handlers.questions import QuestionHandlers
-from services.execution.handlers.rebase import RebaseHandlers
-from services.execution.handlers.reservations import PlanningHandlers
-from services.execution.handlers.staging import StagingHandlers
+from services.execution.dispatch.handlers.leases import LeaseHandlers
+from services.execution.dispatch.handlers.passes import DispatchHandlers
+from services.execution.dispatch.handlers.questions import QuestionHandlers
+from services.execution.dispatch.handlers.supply import Looking
+from services.execution.dispatch.mongo_queues import MongoQueues
+from services.execution.equipment.handlers.devices import DeviceHandlers
+from services.execution.equipment.handlers.planning import PlanningHandlers
+from services.execution.equipment.mongo_devices import MongoDevices
+from services.execution.equipment.mongo_plans import MongoPlans
+from services.execution.orders.handlers.archive import ArchiveHandlers
+from services.execution.orders.handlers.commands import CommandHandlers
+from services.execution.orders.handlers.rebase import RebaseHandlers
+from services.execution.orders.handlers.staging import StagingHandlers
+from services.execution.orders.mongo_archive import MongoAllTasks, MongoArchive
+from services.execution.orders.mongo_orders import MongoGenerations, MongoRoutings, MongoWorkOrders
+from services.execution.progress.domain.outcomes import Backoff
+from services.execution.progress.handlers.by_hand import ByHandHandlers
+from services.execution.progress.handlers.reports import ProgressHandlers
+from services.execution.progress.mongo_ledger import MongoLedger
 from services.execution.routes import Handlers, routes, ticks
 from services.execution.settings import ExecutionSettings
 
@@ -35,51 +31,85 @@ def build(settings: ExecutionSettings | None = None) -> Service:
     settings = settings or ExecutionSettings.from_environment()
     backends = Backends("execution", settings)
     database, keep = backends.database, timedelta(days=settings.keep_days)
-    orders, routings, tasks = MongoWorkOrders(database, keep), MongoRoutings(database), MongoAllTasks(database)
-    generations, devices, ledger = MongoGenerations(database, keep), MongoDevices(database), MongoLedger(database)
-    plans, queues = MongoPlans(database), MongoQueues(database)
-    looking = Looking(orders, routings, queues, devices, plans)
-    archive = MongoArchive(database)
-    backoff = Backoff(timedelta(seconds=settings.retry_seconds), timedelta(seconds=settings.longest_retry_seconds))
     lease = timedelta(seconds=settings.lease_seconds)
+    devices, plans = MongoDevices(database), MongoPlans(database)
+    orders, routings = MongoWorkOrders(database, keep), MongoRoutings(database)
+    generations = MongoGenerations(database, keep)
+    tasks, archive = MongoAllTasks(database), MongoArchive(database)
+    queues, ledger = MongoQueues(database), MongoLedger(database)
+    supply = Looking(orders=orders, routings=routings, queues=queues, devices=devices, plans=plans)
     leases = LeaseHandlers(
-        orders,
-        routings,
-        tasks,
-        queues,
-        devices,
-        lease,
-        timedelta(seconds=settings.grace_seconds),
-        timedelta(seconds=settings.silence_seconds),
-        settings.leases_at_once,
-        backends.publisher.ping,
+        orders=orders,
+        routings=routings,
+        tasks=tasks,
+        queues=queues,
+        devices=devices,
+        lease=lease,
+        grace=timedelta(seconds=settings.grace_seconds),
+        silence=timedelta(seconds=settings.silence_seconds),
+        at_once=settings.leases_at_once,
+        reachable=backends.publisher.ping,
     )
     dispatch = DispatchHandlers(
-        tasks,
-        queues,
-        devices,
-        looking,
-        leases,
-        settings.policies,
-        lease,
-        settings.leases_at_once,
-        settings.look_along,
-        lambda device_type: backends.owns(topics.EXECUTION_DISPATCH, device_type),
+        tasks=tasks,
+        queues=queues,
+        devices=devices,
+        looking=supply,
+        leases=leases,
+        policies=settings.policies,
+        lease=lease,
+        leases_at_once=settings.leases_at_once,
+        along=settings.look_along,
+        is_ours=lambda device_type: backends.owns(topics.EXECUTION_DISPATCH, device_type),
     )
     handlers = Handlers(
-        CommandHandlers(orders, routings, tasks, generations, devices, settings.policies, settings.window),
-        StagingHandlers(orders, routings, tasks, generations, timedelta(seconds=settings.generation_patience_seconds)),
-        ProgressHandlers(
-            orders, routings, tasks, ledger, generations, backoff, settings.policies, settings.window, dispatch
+        devices=DeviceHandlers(devices=devices, leases=leases),
+        planning=PlanningHandlers(devices=devices, plans=plans),
+        commands=CommandHandlers(
+            orders=orders,
+            routings=routings,
+            tasks=tasks,
+            generations=generations,
+            devices=devices,
+            policies=settings.policies,
+            window=settings.window,
         ),
-        dispatch,
-        DeviceHandlers(devices, leases),
-        RebaseHandlers(orders, routings, tasks),
-        PlanningHandlers(devices, plans),
-        ArchiveHandlers(archive, settings.policies),
-        leases,
-        QuestionHandlers(tasks, looking, settings.policies),
-        ByHandHandlers(orders, routings, tasks, ledger, generations, settings.policies, settings.window, dispatch),
+        staging=StagingHandlers(
+            orders=orders,
+            routings=routings,
+            tasks=tasks,
+            generations=generations,
+            patience=timedelta(seconds=settings.generation_patience_seconds),
+        ),
+        rebase=RebaseHandlers(orders=orders, routings=routings, tasks=tasks),
+        archive=ArchiveHandlers(archive=archive, policies=settings.policies),
+        dispatch=dispatch,
+        leases=leases,
+        questions=QuestionHandlers(tasks=tasks, looking=supply, policies=settings.policies),
+        progress=ProgressHandlers(
+            orders=orders,
+            routings=routings,
+            tasks=tasks,
+            ledger=ledger,
+            generations=generations,
+            backoff=Backoff(
+                first=timedelta(seconds=settings.retry_seconds),
+                longest=timedelta(seconds=settings.longest_retry_seconds),
+            ),
+            policies=settings.policies,
+            window=settings.window,
+            dispatch=dispatch,
+        ),
+        by_hand=ByHandHandlers(
+            orders=orders,
+            routings=routings,
+            tasks=tasks,
+            ledger=ledger,
+            generations=generations,
+            policies=settings.policies,
+            window=settings.window,
+            dispatch=dispatch,
+        ),
     )
     return Service(
         backends,

@@ -8,18 +8,18 @@ from libs.contracts.execution import RebaseWorkOrder
 from libs.contracts.floor import ExplainTask, HoldDevice, ReleaseDevice
 from libs.contracts.task_generation import TaskBatch
 from libs.messaging.routes import Subscription, Tick
-from services.execution.domain import by_hand
-from services.execution.handlers.archive import ArchiveHandlers
-from services.execution.handlers.by_hand import ByHandHandlers
-from services.execution.handlers.commands import Command, CommandHandlers
-from services.execution.handlers.devices import DeviceHandlers
-from services.execution.handlers.dispatch import DispatchHandlers, Nudge
-from services.execution.handlers.leases import LeaseHandlers
-from services.execution.handlers.progress import ProgressHandlers
-from services.execution.handlers.questions import QuestionHandlers
-from services.execution.handlers.rebase import RebaseHandlers
-from services.execution.handlers.reservations import Planning, PlanningHandlers
-from services.execution.handlers.staging import StagingHandlers
+from services.execution.dispatch.handlers.leases import LeaseHandlers
+from services.execution.dispatch.handlers.passes import DispatchHandlers, Nudge
+from services.execution.dispatch.handlers.questions import QuestionHandlers
+from services.execution.equipment.handlers.devices import DeviceHandlers
+from services.execution.equipment.handlers.planning import Planning, PlanningHandlers
+from services.execution.orders.handlers.archive import ArchiveHandlers
+from services.execution.orders.handlers.commands import Command, CommandHandlers
+from services.execution.orders.handlers.rebase import RebaseHandlers
+from services.execution.orders.handlers.staging import StagingHandlers
+from services.execution.progress.domain import by_hand
+from services.execution.progress.handlers.by_hand import ByHandHandlers
+from services.execution.progress.handlers.reports import ProgressHandlers
 
 BATCHES_AT_ONCE = 10
 """Task batches in one transaction; each of them is up to 500 executions."""

@@ -11,8 +11,16 @@ from pydantic_settings import NoDecode
 from libs.contracts.base import Code
 from libs.contracts.problems import problems_of
 from libs.kernel.settings import Settings
-from services.execution.domain.admission import MAX_REPLACEMENTS, MAX_REWORKS, NoDevice, Policies, Policy
-from services.execution.domain.urgency import Aging, Dispatching, Rule
+from services.execution.orders.domain.policies import (
+    MAX_REPLACEMENTS,
+    MAX_REWORKS,
+    Aging,
+    Dispatching,
+    NoDevice,
+    Policies,
+    Policy,
+    Rule,
+)
 
 MOST_EXECUTIONS = 2**40
 """What a site may allow for one line, at most: sums over lines stay far below 64 bits."""

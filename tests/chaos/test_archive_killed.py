@@ -16,7 +16,7 @@ from libs.contracts.devices import DeviceOnline
 from libs.kernel.clock import utc_now
 from libs.runtime.service import Service
 from services.execution.app import build
-from services.execution.domain.archive import MOST_AT_ONCE, archive_of
+from services.execution.orders.domain.archive import MOST_AT_ONCE, archive_of
 from services.execution.settings import ExecutionSettings
 from tests.harness import Kernel, eventually, handling
 from tests.integration.execution.work_orders import Order

@@ -15,8 +15,8 @@ from libs.contracts.erp import OrderLine, OrderRequested
 from libs.contracts.projects import ProjectState
 from libs.devkit.lifecycles import lifecycles, main
 from libs.kernel.lifecycle import IllegalTransition, Lifecycle
-from services.execution.domain.task import Task, TaskState
-from services.execution.domain.work_order import WorkOrder, WorkOrderState
+from services.execution.orders.domain.task import Task, TaskState
+from services.execution.orders.domain.work_order import WorkOrder, WorkOrderState
 from services.projects.domain.project import change, new_project
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)

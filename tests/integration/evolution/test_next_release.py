@@ -18,8 +18,9 @@ from libs.contracts import base, devices, erp, execution, projects
 from libs.contracts.base import Code, Message, Priority, Problem
 from libs.contracts.topics import Topic
 from libs.saga import Definition, Definitions, Step
-from services.execution.domain.work_order import WorkOrder
-from services.execution.handlers import commands, dispatch
+from services.execution.dispatch.handlers import passes as dispatch
+from services.execution.orders.domain.work_order import WorkOrder
+from services.execution.orders.handlers import commands
 from services.projects import handlers as project_handlers
 from services.projects.app import build as build_projects
 from services.projects.domain import project

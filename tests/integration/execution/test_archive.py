@@ -13,11 +13,11 @@ from libs.kernel.clock import utc_now
 from libs.messaging.background import ticking
 from libs.messaging.work import Work
 from libs.runtime.service import Service
-from services.execution.adapters.mongo_archive import MongoArchive
 from services.execution.app import build
-from services.execution.domain.admission import NO_POLICIES
-from services.execution.domain.archive import MOST_AT_ONCE, archive_of
-from services.execution.handlers.archive import ArchiveHandlers
+from services.execution.orders.domain.archive import MOST_AT_ONCE, archive_of
+from services.execution.orders.domain.policies import NO_POLICIES
+from services.execution.orders.handlers.archive import ArchiveHandlers
+from services.execution.orders.mongo_archive import MongoArchive
 from services.execution.settings import ExecutionSettings, SitePolicy
 from tests.harness import Kernel, handling
 from tests.integration.execution.work_orders import AT, Order, ignored

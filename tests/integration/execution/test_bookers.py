@@ -13,9 +13,9 @@ from libs.kernel.clock import utc_now
 from libs.kernel.errors import Transient
 from libs.messaging.work import Work
 from libs.runtime.service import Service
-from services.execution.adapters.mongo_plans import MongoPlans
-from services.execution.domain.availability import Span
-from services.execution.domain.reservations import Plan, span_of
+from services.execution.equipment.domain.availability import Span
+from services.execution.equipment.domain.reservations import Plan, span_of
+from services.execution.equipment.mongo_plans import MongoPlans
 from tests.harness import Kernel
 from tests.integration.execution.planning import HOUR, book, soon
 

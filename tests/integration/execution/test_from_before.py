@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from libs.runtime.service import Service
-from services.execution.adapters.mongo_tasks import MongoTasks
+from services.execution.orders.mongo_tasks import MongoTasks
 from tests.harness import Kernel
 from tests.integration.execution.talk import given, look, release
 

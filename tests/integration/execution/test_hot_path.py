@@ -7,8 +7,9 @@ import pytest
 
 from libs.contracts.by_hand import Correction, CorrectTask, HoldTask, TaskCorrected
 from libs.contracts.execution import TaskHeld
-from services.execution.adapters.mongo import MongoLedger, MongoRoutings, MongoWorkOrders
-from services.execution.adapters.mongo_tasks import MongoTasks
+from services.execution.orders.mongo_orders import MongoRoutings, MongoWorkOrders
+from services.execution.orders.mongo_tasks import MongoTasks
+from services.execution.progress.mongo_ledger import MongoLedger
 from tests.harness import Kernel
 from tests.integration.execution.test_queries import operations, watch
 from tests.integration.execution.work_orders import Order

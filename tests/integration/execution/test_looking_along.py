@@ -9,9 +9,9 @@ import pytest
 from libs.contracts.devices import TaskAssigned, TaskCompleted, TaskRevoked
 from libs.contracts.execution import RevokeLeases
 from libs.runtime.service import Service
-from services.execution.adapters.mongo import MongoDevices
-from services.execution.adapters.mongo_queues import MongoQueues
-from services.execution.handlers.dispatch import TYPES_ALONG
+from services.execution.dispatch.handlers.passes import TYPES_ALONG
+from services.execution.dispatch.mongo_queues import MongoQueues
+from services.execution.equipment.mongo_devices import MongoDevices
 from tests.harness import Kernel, Said, eventually
 from tests.integration.execution.talk import AT, given, look, nudged, release
 from tests.integration.execution.work_orders import Order

@@ -9,7 +9,7 @@ from libs.kernel.clock import utc_now
 from libs.messaging.background import ticking
 from libs.messaging.work import Work
 from libs.runtime.service import Service
-from services.execution.adapters.mongo_archive import MongoArchive
+from services.execution.orders.mongo_archive import MongoArchive
 from tests.harness import Kernel
 from tests.integration.execution.planning import book, calendar, cancel, soon
 from tests.integration.execution.work_orders import AT, Order

@@ -20,8 +20,8 @@ from libs.kernel.clock import utc_now
 from libs.messaging.background import ticking
 from libs.messaging.work import Work
 from libs.runtime.service import Service
-from services.execution.adapters.mongo_plans import MongoPlans
-from services.execution.domain.availability import Availability
+from services.execution.equipment.domain.availability import Availability
+from services.execution.equipment.mongo_plans import MongoPlans
 from tests.harness import Kernel, Said, said_of
 from tests.integration.execution.planning import HOUR, book, calendar, cancel, soon
 

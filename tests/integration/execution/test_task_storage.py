@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from libs.contracts.keys import ExecutionKey
 from libs.kernel.clock import utc_now
 from libs.messaging.work import Work
-from services.execution.adapters.mongo_queues import MongoQueues
-from services.execution.adapters.mongo_tasks import MongoTasks
 from services.execution.app import build
-from services.execution.domain.task import Pieces, Task, TaskChange, TaskState
+from services.execution.dispatch.mongo_queues import MongoQueues
+from services.execution.orders.domain.task import Pieces, Task, TaskChange, TaskState
+from services.execution.orders.mongo_tasks import MongoTasks
 from services.execution.settings import ExecutionSettings
 from tests.harness import Kernel, handling
 

@@ -7,12 +7,13 @@ from libs.contracts import execution
 from libs.contracts.base import Priority
 from libs.contracts.catalog import OnExhausted
 from libs.contracts.devices import DeviceState
-from services.execution.domain.device import Device
-from services.execution.domain.dispatch import Contest, FreeDevice, Grant, Head, Slots
-from services.execution.domain.routing import Routing
-from services.execution.domain.task import Task, ready_task
-from services.execution.domain.urgency import Aging, Rule, Source
-from services.execution.domain.work_order import WorkOrder, WorkOrderState
+from services.execution.dispatch.domain.dispatch_pass import Contest, FreeDevice, Grant, Head, Slots
+from services.execution.dispatch.domain.score import Source
+from services.execution.equipment.domain.device import Device
+from services.execution.orders.domain.policies import Aging, Rule
+from services.execution.orders.domain.routing import Routing
+from services.execution.orders.domain.task import Task, ready_task
+from services.execution.orders.domain.work_order import WorkOrder, WorkOrderState
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from libs.contracts.execution import AdmitWorkOrder
-from services.execution.domain import admission
-from services.execution.domain.admission import NoDevice, Policies, Policy, Verdict
-from services.execution.domain.work_order import WorkOrder, WorkOrderState, admitted
+from services.execution.orders.domain import admission
+from services.execution.orders.domain.admission import Verdict
+from services.execution.orders.domain.policies import NoDevice, Policies, Policy
+from services.execution.orders.domain.work_order import WorkOrder, WorkOrderState, admitted
 
 LENIENT = Policy(max_executions=1_000_000, no_device=NoDevice.WARN)
 STRICT = Policy(max_executions=1_000_000, no_device=NoDevice.REFUSE)

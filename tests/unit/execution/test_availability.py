@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.contracts.reservations import ReservationKind
-from services.execution.domain.availability import Availability, Span
-from services.execution.domain.calendars import AHEAD, Calendar, Hours, Shift
+from services.execution.equipment.domain.availability import Availability, Span
+from services.execution.equipment.domain.calendars import AHEAD, Calendar, Hours, Shift
 
 MINUTE = timedelta(minutes=1)
 EVERY_DAY = frozenset(range(7))

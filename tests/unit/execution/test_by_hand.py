@@ -8,10 +8,10 @@ import pytest
 
 from libs.contracts import by_hand, devices, execution
 from libs.contracts.by_hand import CompleteTask, HoldTask, ReleaseTask, RetryTask, ScrapTask, TaskCommand
-from services.execution.domain.by_hand import decide
-from services.execution.domain.floor import Floor
-from services.execution.domain.task import TaskState
-from services.execution.domain.work_order import WorkOrderState
+from services.execution.orders.domain.task import TaskState
+from services.execution.orders.domain.work_order import WorkOrderState
+from services.execution.progress.domain.by_hand import decide
+from services.execution.progress.domain.work_in_hand import Floor
 from tests.unit.execution.test_progress import (
     CAUSE,
     CHAIN,

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from libs.contracts.catalog import Requirement
 from libs.contracts.devices import DeviceOnline, Quantity
-from services.execution.domain.capability import lacks, met, written
+from services.execution.equipment.domain.capability import lacks, met, written
 from tests.unit.execution.floor import device, step
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from libs.contracts import by_hand, devices
 from libs.contracts.by_hand import CorrectTask, RetryTask
-from services.execution.domain.floor import Floor
-from services.execution.domain.task import Task, TaskState
-from services.execution.domain.work_order import WorkOrderState
+from services.execution.orders.domain.task import Task, TaskState
+from services.execution.orders.domain.work_order import WorkOrderState
+from services.execution.progress.domain.work_in_hand import Floor
 from tests.unit.execution.test_by_hand import assert_refused, assert_repeated, command, in_state, refusals, said
 from tests.unit.execution.test_progress import (
     CHAIN,

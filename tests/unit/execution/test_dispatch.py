@@ -11,10 +11,11 @@ from libs.contracts.base import Priority
 from libs.contracts.catalog import Requirement
 from libs.contracts.devices import Quantity
 from libs.contracts.reservations import ReservationKind
-from services.execution.domain.availability import Availability, Span
-from services.execution.domain.dispatch import FreeDevice, unfit
-from services.execution.domain.task import Task
-from services.execution.domain.urgency import Aging, Rule, Source, is_fresh, score
+from services.execution.dispatch.domain.dispatch_pass import FreeDevice, unfit
+from services.execution.dispatch.domain.score import Source, is_fresh, score
+from services.execution.equipment.domain.availability import Availability, Span
+from services.execution.orders.domain.policies import Aging, Rule
+from services.execution.orders.domain.task import Task
 from tests.unit.execution.floor import NOW, decide, device, order, recipe, step, stocked, waiting
 
 CHAIN = recipe(step(1), step(2, 1), step(3, 2))

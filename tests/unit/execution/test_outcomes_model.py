@@ -15,14 +15,14 @@ from libs.contracts import by_hand, devices
 from libs.contracts.by_hand import CompleteTask, CorrectTask, HoldTask, ReleaseTask, RetryTask, ScrapTask
 from libs.contracts.task_generation import GenerateTasks
 from libs.devkit.counting import LedgerEntry, standing
-from services.execution.domain.by_hand import decide
-from services.execution.domain.floor import Floor
-from services.execution.domain.outcomes import Backoff
-from services.execution.domain.progress import Reported, apply
-from services.execution.domain.routing import Routing
-from services.execution.domain.settlement import settle
-from services.execution.domain.task import Task, TaskState, ready_task
-from services.execution.domain.work_order import RecipePlan, WorkOrderState
+from services.execution.orders.domain.routing import Routing
+from services.execution.orders.domain.settlement import settle
+from services.execution.orders.domain.task import Task, TaskState, ready_task
+from services.execution.orders.domain.work_order import RecipePlan, WorkOrderState
+from services.execution.progress.domain.by_hand import decide
+from services.execution.progress.domain.outcomes import Backoff
+from services.execution.progress.domain.progress import Reported, apply
+from services.execution.progress.domain.work_in_hand import Floor
 from tests.unit.execution.test_progress import CAUSE, CHAIN, DIAMOND, FORK, NOW, order, routing
 
 NEEDED = 3

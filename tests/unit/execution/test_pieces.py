@@ -6,8 +6,8 @@ import pytest
 
 from libs.contracts import devices, execution
 from libs.contracts.execution import IgnoredReason
-from services.execution.domain.floor import Floor
-from services.execution.domain.task import Pieces, TaskState
+from services.execution.orders.domain.task import Pieces, TaskState
+from services.execution.progress.domain.work_in_hand import Floor
 from tests.unit.execution.test_progress import (
     CHAIN,
     assert_ignored,

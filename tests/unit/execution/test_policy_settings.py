@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.execution.domain.admission import NoDevice, Policy
+from services.execution.orders.domain.policies import NoDevice, Policy
 from services.execution.settings import ExecutionSettings
 
 

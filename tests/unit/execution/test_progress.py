@@ -12,12 +12,12 @@ from libs.contracts.base import Message, Priority
 from libs.contracts.catalog import OnExhausted
 from libs.contracts.envelope import Cause
 from libs.contracts.execution import IgnoredReason
-from services.execution.domain.floor import Floor
-from services.execution.domain.outcomes import Backoff
-from services.execution.domain.progress import Reported, apply
-from services.execution.domain.routing import Routing
-from services.execution.domain.task import FRESH, Task, TaskState, ready_task
-from services.execution.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState
+from services.execution.orders.domain.routing import Routing
+from services.execution.orders.domain.task import FRESH, Task, TaskState, ready_task
+from services.execution.orders.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState
+from services.execution.progress.domain.outcomes import Backoff
+from services.execution.progress.domain.progress import Reported, apply
+from services.execution.progress.domain.work_in_hand import Floor
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 CAUSE = Cause(site="main", correlation_id="c", causation_id="m", traceparent=None)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from libs.contracts.reservations import Reservation, ReservationKind, SetCalendar
-from services.execution.domain.calendars import Hours, calendar_of, problems
-from services.execution.domain.reservations import (
+from services.execution.equipment.domain.calendars import Hours, calendar_of, problems
+from services.execution.equipment.domain.reservations import (
     MOST_SPANS,
     Cancellation,
     Closed,

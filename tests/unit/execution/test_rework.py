@@ -6,10 +6,10 @@ import pytest
 
 from libs.contracts import devices, execution
 from libs.contracts.execution import IgnoredReason
-from services.execution.domain.admission import NoDevice, Policies, Policy
-from services.execution.domain.floor import Floor
-from services.execution.domain.progress import needs_siblings
-from services.execution.domain.task import FRESH, Task, TaskState
+from services.execution.orders.domain.policies import NoDevice, Policies, Policy
+from services.execution.orders.domain.task import FRESH, Task, TaskState
+from services.execution.progress.domain.progress import needs_siblings
+from services.execution.progress.domain.work_in_hand import Floor
 from tests.unit.execution.test_progress import (
     CHAIN,
     DIAMOND,

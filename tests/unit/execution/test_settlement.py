@@ -2,8 +2,8 @@
 
 from libs.contracts.execution import WorkOrderCompleted, WorkOrderHalted, WorkOrderProgressed
 from libs.contracts.task_generation import GenerateTasks
-from services.execution.domain.settlement import settle
-from services.execution.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState
+from services.execution.orders.domain.settlement import settle
+from services.execution.orders.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState
 from tests.unit.execution.test_progress import CHAIN, NOW, order, routing
 
 ROUTINGS = {"snap": routing(CHAIN)}

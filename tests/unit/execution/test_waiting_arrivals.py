@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from libs.messaging.memory import MemoryStore, MemoryTransaction
 from libs.messaging.work import Work
-from services.execution.domain.arrivals import Arrivals, HeadRow, in_order
-from services.execution.domain.keys import QueueKey
-from services.execution.domain.task import FRESH_SCORE, Task, TaskState
-from services.execution.domain.urgency import Source
-from services.execution.handlers.waiting import Waiting
+from services.execution.dispatch.domain.arrivals import Arrivals
+from services.execution.dispatch.domain.score import Source
+from services.execution.dispatch.handlers.ready_queue import Waiting
+from services.execution.orders.domain.keys import QueueKey
+from services.execution.orders.domain.ready import HeadRow, in_order
+from services.execution.orders.domain.task import FRESH_SCORE, Task, TaskState
 from tests.unit.execution.floor import order, recipe, step, waiting
 
 RECIPE = recipe(step(1, alternatives=("press",)), step(2, 1))

@@ -1,0 +1,1 @@
+"""The rules: pure, without IO and clock."""

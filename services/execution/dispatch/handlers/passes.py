@@ -1,0 +1,156 @@
+"""Free slots × ready tasks → leases; one writer a device type, since its nudges share a partition.
+
+That writer looks when it is nudged, and along with reports that it has decided. Whoever looks has the turn at the
+device type: if two ever should at the same time, the database lets one of them through.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from libs.contracts.envelope import Cause
+from libs.contracts.execution import DispatchRequested, RevokeLeases
+from libs.contracts.floor import DeviceTypeChanged, ExpireLeases, HoldDeviceType, ReleaseDeviceType
+from libs.messaging.records import Incoming
+from libs.messaging.work import Work
+from services.execution.dispatch.domain.arrivals import Arrivals
+from services.execution.dispatch.domain.assignments import assigned, revoked
+from services.execution.dispatch.domain.dispatch_pass import Contest, FreeDevice, Grant, Slots
+from services.execution.dispatch.domain.leases import has_open_lease
+from services.execution.dispatch.handlers.leases import LeaseHandlers
+from services.execution.dispatch.handlers.supply import Looking
+from services.execution.dispatch.ports import Queues
+from services.execution.equipment.ports import Devices, TypeState
+from services.execution.orders.domain.keys import QueueKey
+from services.execution.orders.domain.policies import Policies
+from services.execution.orders.domain.task import TaskChange, TaskState
+from services.execution.orders.ports import Tasks
+
+DELAYS_AT_ONCE = 500
+STALE_AT_ONCE = 2000
+TYPES_ALONG = 10
+"""Device types, at most, that are looked at in the transaction that counts reports."""
+
+Nudge = DispatchRequested | RevokeLeases | ExpireLeases | HoldDeviceType | ReleaseDeviceType
+
+
+@dataclass(frozen=True)
+class DispatchHandlers:
+    tasks: Tasks
+    queues: Queues
+    devices: Devices
+    looking: Looking
+    leases: LeaseHandlers
+    policies: Policies
+    lease: timedelta
+    leases_at_once: int
+    along: bool
+    """Whether it is looked along with reports, and with words of operators."""
+    is_ours: Callable[[str], bool]
+    """Whether the nudges of a device type come to this process."""
+
+    async def on_nudges(self, run: Sequence[Incoming[Nudge]], work: Work) -> None:
+        """First what was said of the device types; then any number of nudges for one of them are one look."""
+        turns = {
+            (site, device_type): await self.devices.turn(work, site, device_type)
+            for site, device_type in sorted({(message.site, message.data.device_type) for message in run})
+        }
+        for message in run:
+            match message.data:
+                case RevokeLeases():
+                    await self._revoke(message.data, message.cause, work)
+                case HoldDeviceType() | ReleaseDeviceType():
+                    place = message.site, message.data.device_type
+                    turns[place] = await self._hold(message.data, message.cause, turns[place], work)
+                case ExpireLeases():
+                    await self.leases.give_back(message.site, message.data.device_type, work)
+                case DispatchRequested():
+                    pass
+        for site, device_type in dict.fromkeys((message.site, message.data.device_type) for message in run):
+            await self._dispatch(site, device_type, turns[site, device_type], Arrivals(), work)
+
+    async def look_along(self, nudges: Collection[tuple[str, str]], arrivals: Arrivals, work: Work) -> None:
+        """Fill the slots that what was just decided has freed, and those that its next steps wait for.
+
+        Those next steps are `arrivals`: what is given away of them is written, what is left the caller writes.
+
+        Where the device types are few, and ours, in this same transaction: that saves a way through Kafka, a
+        transaction, and writing as ready what is leased in the next moment. All others are nudged.
+        """
+        along = self.along and len(nudges) <= TYPES_ALONG and not work.again
+        for site, device_type in sorted(nudges):
+            if along and self.is_ours(device_type):
+                work.more_than_needed = True  # what is wrong with what waits is no fault of what was decided
+                turn = await self.devices.turn(work, site, device_type)
+                await self._dispatch(site, device_type, turn, arrivals, work)
+            else:
+                work.send(DispatchRequested(device_type=device_type), Cause(site=site))
+
+    async def end_delays(self, work: Work) -> None:
+        """Tick: attempts whose pause is over wait for dispatch again."""
+        for site, device_type in dict.fromkeys(await self.queues.end_delays(work, DELAYS_AT_ONCE)):
+            work.send(DispatchRequested(device_type=device_type), Cause(site=site))
+
+    async def end_freshness(self, work: Work) -> None:
+        """Tick: an execution that did not go on for half an hour is no more urgent than others, wherever it waits."""
+        await self.queues.expire_freshness(work, STALE_AT_ONCE)
+
+    async def _revoke(self, command: RevokeLeases, cause: Cause, work: Work) -> None:
+        leased = await self.queues.leased(work, QueueKey(cause.site, command.device_type), command.project_id)
+        cancelled = [TaskChange(task, task.moved_to(TaskState.CANCELLED, fresh_until=None)) for task in leased]
+        await self.tasks.save(work, cancelled)
+        for task in leased:
+            work.send(revoked(task, command.reason or "the order was cancelled"), cause)
+
+    async def _hold(
+        self, command: HoldDeviceType | ReleaseDeviceType, cause: Cause, turn: TypeState, work: Work
+    ) -> TypeState:
+        reason = command.reason if isinstance(command, HoldDeviceType) else None
+        await self.devices.hold_type(work, cause.site, command.device_type, reason)
+        changed = DeviceTypeChanged(device_type=command.device_type, held=reason, by=command.by, at=work.now)
+        work.send(changed, cause)
+        return turn._replace(held=reason)
+
+    async def _dispatch(self, site: str, device_type: str, turn: TypeState, arrivals: Arrivals, work: Work) -> None:
+        free = await self.looking.free(site, device_type, work, turn)
+        if not free:
+            return
+        contest = await self._contest(site, device_type, free, arrivals, work)
+        while contest.stale:
+            await self.queues.expire_freshness(work, STALE_AT_ONCE)
+            contest = await self._contest(site, device_type, free, arrivals, work)
+        grants = contest.grants()
+        for each in grants:
+            self._assign(each, work)
+        arrived = [each for each in grants if each.task.id in arrivals]
+        await self.queues.lease(work, [each for each in grants if each.task.id not in arrivals], work.now + self.lease)
+        await self.queues.create_leased(work, arrived, work.now + self.lease)
+        arrivals.take([each.task.id for each in arrived])
+        if contest.cut_short and len(grants) == self.leases_at_once:
+            # More than one transaction's worth: others of the partition come first, then this again.
+            work.send(DispatchRequested(device_type=device_type), Cause(site=site))
+        for other in await self.looking.could_help(site, device_type, contest.unserved, work):
+            work.send(DispatchRequested(device_type=other), Cause(site=site))
+
+    async def _contest(
+        self, site: str, device_type: str, free: Sequence[FreeDevice], arrivals: Arrivals, work: Work
+    ) -> Contest:
+        """What waits against the free slots, decided.
+
+        Freshness that is over only ever makes a task look better than it is: what loses all the same has lost.
+        """
+        how = self.policies.of(site).dispatching
+        waiting = self.looking.waiting(site, device_type, work, arrivals)
+        heads = await self.looking.heads(site, device_type, waiting, work)
+        contest = Contest(heads, Slots(free, work.now), how.rule, how.aging, work.now, self.leases_at_once)
+        while not contest.stale and (wanted := contest.wanted()) is not None:
+            contest.feed(await waiting.some(*wanted))
+        return contest
+
+    def _assign(self, grant: Grant, work: Work) -> None:
+        task, cause = grant.task, Cause.from_document(grant.task.cause)
+        if has_open_lease(task):
+            # Nobody knows whether the device before is still at it; that somebody else is now, it has to know.
+            work.send(revoked(task, "the lease had run out, and the task was given away"), cause)
+        step, order = grant.source.step, grant.source.order
+        work.send(assigned(task, task.fence + 1, grant.device, step, order, work.now + self.lease), cause)

@@ -1,0 +1,136 @@
+"""What a look at a device type takes into account: devices with free slots, and the heads of what waits."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from libs.messaging.work import Work
+from services.execution.dispatch.domain.arrivals import Arrivals
+from services.execution.dispatch.domain.dispatch_pass import FreeDevice, Head, Slots
+from services.execution.dispatch.domain.score import Source
+from services.execution.dispatch.handlers.ready_queue import Waiting
+from services.execution.dispatch.ports import Queues
+from services.execution.equipment.domain.availability import Availability
+from services.execution.equipment.domain.device import Device
+from services.execution.equipment.ports import Devices, Plans, TypeState
+from services.execution.orders.domain.keys import QueueKey
+from services.execution.orders.domain.ready import HeadRow
+from services.execution.orders.domain.work_order import WorkOrder
+from services.execution.orders.ports import Routings, WorkOrders
+
+MOST_KNOWN = 2000
+"""Device types whose equipment is remembered."""
+
+
+class Equipment(NamedTuple):
+    """The devices of a type, in whatever state they are, and what is planned for them."""
+
+    devices: list[Device]
+    availability: Mapping[str, Availability]
+    held: str | None
+    """Why an operator holds the whole type; None when nobody does."""
+
+
+@dataclass(frozen=True)
+class Looking:
+    orders: WorkOrders
+    routings: Routings
+    queues: Queues
+    devices: Devices
+    plans: Plans
+    _known: dict[tuple[str, str], tuple[str, Equipment]] = field(default_factory=dict)
+    """By site and device type: the equipment as of a revision."""
+
+    async def equipment(self, site: str, device_type: str, work: Work, state: TypeState | None = None) -> Equipment:
+        """Read only when it has changed: the revision says so, in the same transaction. `state` is what is known of
+        it by now."""
+        held, revision = state or await self.devices.type_state(work, site, device_type)
+        revised, known = self._known.get((site, device_type), (None, None))
+        if known is not None and revised == revision:
+            return known._replace(held=held)
+        devices = await self.devices.of_type(work, site, device_type)
+        booked = await self.plans.availability(work, site, {device.id for device in devices})
+        found = Equipment(devices, booked, held)
+        if revision is not None:
+            self._known[site, device_type] = revision, found
+            while len(self._known) > MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+        return found
+
+    async def free(self, site: str, device_type: str, work: Work, state: TypeState | None = None) -> list[FreeDevice]:
+        """Devices of the type that take tasks, with their free slots; full ones are left out. None of a held type."""
+        equipment = await self.equipment(site, device_type, work, state)
+        taking = [device for device in equipment.devices if device.takes_tasks]
+        if equipment.held is not None or not taking:
+            return []
+        live = await self.queues.live(work, site, device_type)
+        return [
+            FreeDevice(device, free, equipment.availability.get(device.id))
+            for device in taking
+            if (free := device.slots - live.get(device.id, 0)) > 0
+        ]
+
+    def waiting(self, site: str, device_type: str, work: Work, arrivals: Arrivals | None = None) -> Waiting:
+        return Waiting(self.queues, QueueKey(site, device_type), work, arrivals or Arrivals())
+
+    async def heads(self, site: str, device_type: str, waiting: Waiting, work: Work) -> list[Head]:
+        """The first task of every source of an open order; those planned for other types where these cannot now."""
+        rows = await waiting.heads()
+        found = await self.orders.dispatchable(work, site, device_type, {row.source.project_id for row in rows})
+        orders = {order.id: order for order in found}
+        rows = [row for row in rows if row.source.project_id in orders]
+        routings = await self.routings.load(work, site, {row.source.snapshot_id for row in rows})
+        own = [
+            _head(row, Source(orders[row.source.project_id], routings[row.source.snapshot_id], row.source.step))
+            for row in rows
+        ]
+        lending = [order for order in found if device_type in order.alternative_types]
+        return own + await self._borrowed(site, device_type, lending, waiting, work)
+
+    async def _borrowed(
+        self, site: str, device_type: str, lending: Iterable[WorkOrder], waiting: Waiting, work: Work
+    ) -> list[Head]:
+        heads: list[Head] = []
+        elsewhere: dict[str, Slots] = {}
+        for order in lending:
+            routings = await self.routings.load(work, site, order.snapshot_ids)
+            for routing in routings.values():
+                for number, step in routing.steps.items():
+                    alternatives = step.alternatives or ()
+                    if device_type not in alternatives:
+                        continue
+                    source = Source(order, routing, number, borrowed=True)
+                    row = await waiting.borrowed_head(source.key)
+                    preferred = (step.device_type, *alternatives[: alternatives.index(device_type)])
+                    if row and not await self._fits_any(site, preferred, source, elsewhere, work):
+                        heads.append(_head(row, source))
+        return heads
+
+    async def could_help(self, site: str, device_type: str, unserved: Iterable[Source], work: Work) -> list[str]:
+        """Other device types with a free slot for what waits on here. What is borrowed goes on to those that are less
+        preferred: they left it to this one, as long as that had a slot."""
+        helpful: dict[str, None] = {}
+        elsewhere: dict[str, Slots] = {}
+        for source in unserved:
+            alternatives = source.step.alternatives or ()
+            if source.borrowed:
+                alternatives = alternatives[alternatives.index(device_type) + 1 :]
+            for other in alternatives:
+                if await self._fits_any(site, (other,), source, elsewhere, work):
+                    helpful[other] = None
+                    break
+        return list(helpful)
+
+    async def _fits_any(
+        self, site: str, device_types: Iterable[str], source: Source, known: dict[str, Slots], work: Work
+    ) -> bool:
+        for device_type in device_types:
+            if device_type not in known:
+                known[device_type] = Slots(await self.free(site, device_type, work), work.now)
+            if known[device_type].fits(source):
+                return True
+        return False
+
+
+def _head(row: HeadRow, source: Source) -> Head:
+    return Head(source, row.task_id, row.execution, row.rank)

@@ -1,1 +1,0 @@
-"""The rules of the floor: pure, without IO and clock."""

@@ -1,0 +1,1 @@
+"""Equipment: devices, what is planned for them, and what they can do."""

@@ -1,0 +1,200 @@
+"""What an operator says of a task, against its state and that of its order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, assert_never
+
+from libs.contracts import by_hand, devices, execution
+from libs.contracts.base import Problem
+from libs.contracts.by_hand import CompleteTask, CorrectTask, HoldTask, ReleaseTask, RetryTask, ScrapTask
+from libs.contracts.devices import Outcome
+from libs.contracts.envelope import Cause
+from services.execution.orders.domain.task import Task, TaskState, again
+from services.execution.orders.domain.work_order import WorkOrder, WorkOrderState
+from services.execution.progress.domain.correction import correct, retry_failed
+from services.execution.progress.domain.outcomes import begun, completed_event, completed_well, scrapped
+from services.execution.progress.domain.work_in_hand import BY_HAND, Floor, Statement
+
+Command = HoldTask | ReleaseTask | RetryTask | CompleteTask | ScrapTask | CorrectTask
+
+Facts = Sequence[Mapping[str, Any]]
+"""Entries of the ledger."""
+
+_READY, _HELD, _FAILED = TaskState.READY, TaskState.HELD, TaskState.FAILED
+_LEASED, _RUNNING = TaskState.LEASED, TaskState.RUNNING
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """When a command is followed, when it is so already, and what it is refused as otherwise."""
+
+    legal: frozenset[TaskState]
+    already: Callable[[Task], bool]
+    refusal: str
+
+
+_RULES: Mapping[type[Command], _Rule] = {
+    HoldTask: _Rule(frozenset({_READY, _LEASED}), lambda task: task.state is _HELD, "NOT_HOLDABLE"),
+    ReleaseTask: _Rule(frozenset({_HELD}), lambda task: task.state in {_READY, _LEASED, _RUNNING}, "NOT_HELD"),
+    RetryTask: _Rule(
+        frozenset({_HELD, _FAILED}), lambda task: task.state in {_READY, _LEASED, _RUNNING}, "NOT_RETRYABLE"
+    ),
+    CompleteTask: _Rule(frozenset({_READY, _HELD, _LEASED, _RUNNING}), lambda task: task.is_good, "NOT_COMPLETABLE"),
+    ScrapTask: _Rule(
+        frozenset({_READY, _HELD, _LEASED, _RUNNING}),
+        lambda task: task.state is TaskState.COMPLETED and task.outcome == Outcome.SCRAP,
+        "NOT_SCRAPPABLE",
+    ),
+    CorrectTask: _Rule(frozenset({TaskState.COMPLETED}), lambda task: False, "NOT_COMPLETED"),
+}
+
+
+def revives(task: Task | None, command: Command) -> bool:
+    """Whether an execution that was given up would go on, so that another one may not be needed any more."""
+    match command:
+        case CorrectTask(outcome=outcome):
+            return task is not None and task.ruined and outcome is not by_hand.Correction.SCRAP
+        case RetryTask():
+            return task is not None and task.state is _FAILED
+        case _:
+            return False
+
+
+def decide(floor: Floor, command: Command, known: Facts, cause: Cause, now: datetime) -> None:
+    """Follow the command, or say why not; `floor` carries the result. `known`: what the ledger held before."""
+    task = floor.tasks.get(command.task_id)
+    if task is None or task.site != cause.site or task.project_id != command.project_id:
+        _refuse(floor, command, Problem(code="UNKNOWN_TASK", path="task_id", message="there is no such task"), cause)
+        return
+    if _is_so(task, command):
+        repeated = by_hand.TaskControlRepeated(**_answer(command), state=task.state.value)
+        floor.send(repeated, cause)
+        return
+    problem = _closed(floor.orders[task.project_id], task, command) or _illegal(task, command)
+    if problem is None:
+        own = f"{task.execution_key}/"
+        facts = [fact for fact in (*known, *floor.facts) if fact["_id"].startswith(own)]
+        problem = _follow(floor, task.but(request=command.request_id), command, facts, cause, now)
+    if problem is not None:
+        _refuse(floor, command, problem, cause)
+        return
+    floor.causes[task.project_id] = cause
+
+
+def _is_so(task: Task, command: Command) -> bool:
+    if command.request_id is not None and command.request_id == task.request:
+        return True
+    if isinstance(command, CorrectTask):
+        return task.state is TaskState.COMPLETED and task.outcome == command.outcome.value
+    return _RULES[type(command)].already(task)
+
+
+def _closed(order: WorkOrder, task: Task, command: Command) -> Problem | None:
+    """A cancelled order lets what runs come to its end, and nothing else."""
+    if order.state in {WorkOrderState.OPEN, WorkOrderState.PAUSED}:
+        return None
+    ends = isinstance(command, CompleteTask | ScrapTask) and task.state is _RUNNING
+    if order.state is WorkOrderState.CANCELLED and ends:
+        return None
+    closed = order.state in {WorkOrderState.COMPLETED, WorkOrderState.CANCELLED}
+    code = "ORDER_CLOSED" if closed else "NOT_RELEASED"
+    return Problem(code=code, path="", message=f"the work order is {order.state}")
+
+
+def _illegal(task: Task, command: Command) -> Problem | None:
+    rule = _RULES[type(command)]
+    if task.state in rule.legal:
+        return None
+    why = {
+        TaskState.RUNNING: f"device {task.device_id} is working on it",
+        TaskState.BLOCKED: "steps before it are to be done first",
+        TaskState.CANCELLED: "its execution ended without it",
+    }.get(task.state, f"it is {task.state}")
+    return Problem(code=rule.refusal, path="task_id", message=why)
+
+
+def _follow(floor: Floor, task: Task, command: Command, facts: Facts, cause: Cause, now: datetime) -> Problem | None:
+    match command:
+        case HoldTask():
+            _hold(floor, task, command, cause, now)
+        case ReleaseTask():
+            routing = floor.routing(task)
+            _ready(floor, again(task, routing, _READY).but(attempt=task.attempt), command, cause, now)
+        case RetryTask():
+            if task.state is _FAILED:
+                return retry_failed(floor, task, command, facts, cause, now)
+            _ready(floor, again(task, floor.routing(task), _READY), command, cause, now)
+        case CompleteTask():
+            said = _statement(task, command, Outcome.GOOD, cause, now)
+            _tell(floor, completed_well(floor, _taken(floor, task, command, cause), said), command, said)
+        case ScrapTask():
+            said = _statement(task, command, Outcome.SCRAP, cause, now)
+            _tell(floor, scrapped(floor, _taken(floor, task, command, cause), said), command, said)
+        case CorrectTask():
+            return correct(floor, task, command, facts, cause, now)
+        case _:
+            assert_never(command)
+    return None
+
+
+def _hold(floor: Floor, task: Task, command: HoldTask, cause: Cause, now: datetime) -> None:
+    if task.state.live:
+        floor.revoke(task, f"held by {command.by}: {command.reason}", cause)
+    held = task.moved_to(_HELD, closed_fence=task.fence, fresh_until=None, delayed_until=None)
+    floor.put(held)
+    event = execution.TaskHeld(**_place(floor, held, command, now), reason=command.reason)
+    floor.send(event, cause)
+
+
+def _ready(floor: Floor, ready: Task, command: ReleaseTask | RetryTask, cause: Cause, now: datetime) -> None:
+    floor.put(ready)
+    floor.ready(ready)
+    cls = by_hand.TaskReleased if isinstance(command, ReleaseTask) else by_hand.TaskRetried
+    floor.send(cls(**_place(floor, ready, command, now), reason=command.reason), cause)
+
+
+def _taken(floor: Floor, task: Task, command: Command, cause: Cause) -> Task:
+    """The operator takes the task over, under a fence of its own: whoever held it has nothing more to say."""
+    if task.state.live:
+        floor.revoke(task, f"ended by {command.by}: {command.reason}", cause)
+    return begun(floor, task).but(fence=task.fence + 1, device_id=BY_HAND, leased_type=None)
+
+
+def _tell(floor: Floor, done: Task, command: CompleteTask | ScrapTask, said: Statement) -> None:
+    """Everybody, as of a device's report, and those who wait for an answer."""
+    floor.send(completed_event(floor, done, said), said.cause)
+    fence, at = said.report.fence, said.report.at
+    followed = by_hand.TaskControlFollowed(**_answer(command), fence=fence, attempt=done.attempt, at=at)
+    floor.send(followed, said.cause)
+
+
+def _statement(task: Task, command: Command, outcome: Outcome, cause: Cause, now: datetime) -> Statement:
+    report = devices.TaskCompleted(
+        task_id=task.id,
+        fence=task.fence + 1,
+        device_id=BY_HAND,
+        project_id=task.project_id,
+        at=now,
+        outcome=outcome,
+        reason=command.reason,
+    )
+    return Statement(report, cause, now, command.by, command.request_id)
+
+
+def _place(floor: Floor, task: Task, command: Command, now: datetime) -> dict[str, Any]:
+    return floor.place(task, task.fence, BY_HAND, now) | {"by": command.by, "request_id": command.request_id}
+
+
+def _answer(command: Command) -> dict[str, Any]:
+    return {
+        "project_id": command.project_id,
+        "task_id": command.task_id,
+        "command": command.TYPE,
+        "by": command.by,
+        "request_id": command.request_id,
+    }
+
+
+def _refuse(floor: Floor, command: Command, problem: Problem, cause: Cause) -> None:
+    floor.send(by_hand.TaskControlRefused(**_answer(command), errors=(problem,)), cause)

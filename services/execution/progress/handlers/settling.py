@@ -1,0 +1,36 @@
+"""What counted executions mean for their orders, told to everybody whom it concerns."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from libs.contracts.task_generation import GenerateTasks
+from libs.messaging.work import Work
+from services.execution.orders.domain.settlement import settle
+from services.execution.orders.domain.work_order import WorkOrder
+from services.execution.orders.ports import Asked, Generations
+from services.execution.progress.domain.work_in_hand import Floor
+
+Moved = Mapping[str, tuple[WorkOrder, Counter[tuple[str, str, str]]]]
+"""By project: the order as it is now, and the increments that made it so."""
+
+
+async def settle_orders(floor: Floor, generations: Generations, window: int, work: Work) -> Moved:
+    """Everything is sent and asked for; the orders are still to be written."""
+    moved: dict[str, tuple[WorkOrder, Counter[tuple[str, str, str]]]] = {}
+    asked: list[Asked] = []
+    for project_id, counts in floor.counts.items():
+        order = floor.orders[project_id]
+        limit = floor.policies.of(order.site).max_replacements
+        settled, increments, messages = settle(order, counts, floor.routings, window, work.now, limit)
+        moved[project_id] = settled, increments
+        cause = floor.causes[project_id]
+        for message, sequence in messages:
+            work.send(message, cause, sequence=sequence)
+        asked += [Asked(message, cause) for message, _ in messages if isinstance(message, GenerateTasks)]
+    await generations.ask(work, asked)
+    return moved
+
+
+def send_all(floor: Floor, work: Work) -> None:
+    for message, cause in floor.out:
+        work.send(message, cause)
