@@ -134,7 +134,7 @@ class SnapshotRef(Data):
 
 @message("erp.order.activated.v1", topics.ERP_ORDER_STATUS, key="order_id")
 class OrderActivated(OrderAnswer):
-    """Snapshots and first tasks exist and are released to the floor; `warnings` is what somebody should look at."""
+    """Snapshots and first tasks exist and are released to the shop floor; `warnings` are for somebody to look at."""
 
     lines: tuple[ActivatedLine, ...]
     snapshots: tuple[SnapshotRef, ...]
@@ -143,7 +143,7 @@ class OrderActivated(OrderAnswer):
 
 @message("erp.order.activation-failed.v1", topics.ERP_ORDER_STATUS, key="order_id")
 class OrderActivationFailed(OrderAnswer):
-    """What only the catalog or the floor could know; the project stays in PLANNING and can be activated again."""
+    """What only the catalog or the shop floor could know; the project stays in PLANNING and can be activated again."""
 
     step: str
     errors: tuple[Problem, ...]

@@ -1,4 +1,4 @@
-"""Work orders on the floor: admitted, staged, released; and what became of their tasks."""
+"""Work orders on the shop floor: admitted, staged, released; and what became of their tasks."""
 
 from enum import StrEnum
 from typing import Any, Literal
@@ -39,7 +39,7 @@ class RoutingStep(Data):
 
 
 class Routing(Data):
-    """A recipe snapshot as the floor needs it."""
+    """A recipe snapshot as the shop floor needs it."""
 
     snapshot_id: str
     recipe_code: Code
@@ -146,7 +146,7 @@ class WorkOrderCancelled(ControlMessage):
 
 @message("execution.work-order.control-refused.v1", topics.EXECUTION_EVENTS, key="project_id")
 class WorkOrderControlRefused(ControlMessage):
-    """The floor cannot follow; nothing was changed."""
+    """The shop floor cannot follow; nothing was changed."""
 
     errors: tuple[Problem, ...]
 

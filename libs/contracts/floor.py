@@ -1,4 +1,4 @@
-"""What operators say to the floor about devices and device types, and what they ask about a task."""
+"""What operators say to the shop floor about devices and device types, and what they ask about a task."""
 
 from enum import StrEnum
 

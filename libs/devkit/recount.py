@@ -78,7 +78,7 @@ def _claim(order: Order, line_id: str) -> Claim | None:
 def read_execution(
     mongodb: str, namespace: str, project_ids: Sequence[str]
 ) -> tuple[list[LedgerEntry], list[TaskEntry]]:
-    """The ledger and the tasks of these projects, on the floor and archived, all as of one moment."""
+    """The ledger and the tasks of these projects, on the shop floor and archived, all as of one moment."""
     name = f"{namespace}_factory_execution" if namespace else "factory_execution"
     if not project_ids:
         return [], []
@@ -99,7 +99,7 @@ def read_execution(
 
 
 def _task(found: dict[str, Any]) -> TaskEntry:
-    """As it was left on the floor: whatever is still open in an archive is cancelled there."""
+    """As it was left on the shop floor: whatever is still open in an archive is cancelled there."""
     state = found.pop("archived_as", None)
     return TaskEntry(**found if state is None else {**found, "state": state})
 

@@ -1,4 +1,4 @@
-"""Execution: work orders on the floor, their tasks, leases and devices, and the ledger of what was counted.
+"""Execution: work orders on the shop floor, their tasks, leases and devices, and the ledger of what was counted.
 
 Owns work orders, tasks and their archive, routings, devices, their reservations and calendars, and the ledger.
 Consumes `execution.commands`, `execution.device-commands`, `task-generation.batches`, `devices.reports`,

@@ -7,7 +7,7 @@ from libs.runtime.service import Backends, Service
 from services.execution.dispatch.handlers.leases import LeaseHandlers
 from services.execution.dispatch.handlers.passes import DispatchHandlers
 from services.execution.dispatch.handlers.questions import QuestionHandlers
-from services.execution.dispatch.handlers.supply import Looking
+from services.execution.dispatch.handlers.supply import Supply
 from services.execution.dispatch.mongo_queues import MongoQueues
 from services.execution.equipment.handlers.devices import DeviceHandlers
 from services.execution.equipment.handlers.planning import PlanningHandlers
@@ -37,7 +37,7 @@ def build(settings: ExecutionSettings | None = None) -> Service:
     generations = MongoGenerations(database, keep)
     tasks, archive = MongoAllTasks(database), MongoArchive(database)
     queues, ledger = MongoQueues(database), MongoLedger(database)
-    supply = Looking(orders=orders, routings=routings, queues=queues, devices=devices, plans=plans)
+    supply = Supply(orders=orders, routings=routings, queues=queues, devices=devices, plans=plans)
     leases = LeaseHandlers(
         orders=orders,
         routings=routings,
@@ -54,7 +54,7 @@ def build(settings: ExecutionSettings | None = None) -> Service:
         tasks=tasks,
         queues=queues,
         devices=devices,
-        looking=supply,
+        supply=supply,
         leases=leases,
         policies=settings.policies,
         lease=lease,
@@ -85,7 +85,7 @@ def build(settings: ExecutionSettings | None = None) -> Service:
         archive=ArchiveHandlers(archive=archive, policies=settings.policies),
         dispatch=dispatch,
         leases=leases,
-        questions=QuestionHandlers(tasks=tasks, looking=supply, policies=settings.policies),
+        questions=QuestionHandlers(tasks=tasks, supply=supply, policies=settings.policies),
         progress=ProgressHandlers(
             orders=orders,
             routings=routings,

@@ -9,7 +9,7 @@ from libs.contracts.floor import ExplainTask, HoldDevice, ReleaseDevice
 from libs.contracts.task_generation import TaskBatch
 from libs.messaging.routes import Subscription, Tick
 from services.execution.dispatch.handlers.leases import LeaseHandlers
-from services.execution.dispatch.handlers.passes import DispatchHandlers, Nudge
+from services.execution.dispatch.handlers.passes import DispatchHandlers, WakeUp
 from services.execution.dispatch.handlers.questions import QuestionHandlers
 from services.execution.equipment.handlers.devices import DeviceHandlers
 from services.execution.equipment.handlers.planning import Planning, PlanningHandlers
@@ -40,8 +40,8 @@ class Handlers:
     by_hand: ByHandHandlers
 
 
-LOOKS = "looks"
-"""Whoever may look at device types, and give away what waits there."""
+LEASES = "leases"
+"""The lock of whoever gives leases away."""
 
 
 def routes(handlers: Handlers) -> tuple[Subscription, ...]:
@@ -66,7 +66,7 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
         Subscription(
             topics.DEVICES_REPORTS,
             {devices.TaskStarted: reports, devices.TaskCompleted: reports, devices.TaskFailed: reports},
-            serialized_by=LOOKS,
+            serialized_by=LEASES,
         ),
         Subscription(
             topics.DEVICES_STATUS,
@@ -85,8 +85,8 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
         ),
         Subscription(
             topics.EXECUTION_DISPATCH,
-            dict.fromkeys(get_args(Nudge), handlers.dispatch.on_nudges),
-            serialized_by=LOOKS,
+            dict.fromkeys(get_args(WakeUp), handlers.dispatch.on_wake_ups),
+            serialized_by=LEASES,
         ),
     )
 

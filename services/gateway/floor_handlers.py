@@ -1,4 +1,4 @@
-"""What the floor tells: devices and their plans, what became of operators' words, answers to questions."""
+"""What the shop floor tells: devices and their plans, what became of operators' words, answers to questions."""
 
 from collections.abc import Iterable, Sequence
 

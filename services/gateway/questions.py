@@ -10,7 +10,7 @@ QUESTION_PREFIX = "ask-"
 """What the ids of questions begin with: other answers are for others."""
 
 ANSWER_SECONDS = 5.0
-"""How long an answer may take; it takes far less than a second where the floor is up."""
+"""How long an answer may take; it takes far less than a second where the shop floor is up."""
 
 
 class Questions:

@@ -204,7 +204,7 @@ REBASE = Definition(
         ),
     ),
 )
-"""A deliberate change of what a released order builds. Its last step is decided by the floor alone, at once."""
+"""A deliberate change of what a released order builds. Its last step is decided by the shop floor alone, at once."""
 
 DEFINITIONS = Definitions(ACTIVATION, REBASE)
 """Every table under which a saga may run. Another row is another version: the table of before stays beside it, so that

@@ -3,7 +3,7 @@
     async with DeviceFleet(address, parse_devices("tube-saw=2,welding-robot=1").devices(), speed=100) as fleet:
         await fleet.online()
 
-One consumer, one producer and one loop serve all devices; the floor (`floor.py`) says what happens and when.
+One consumer, one producer and one loop serve all devices; the shop floor (`floor.py`) says what happens and when.
 """
 
 import asyncio

@@ -67,7 +67,7 @@ class Report:
 
 @dataclass(slots=True)
 class Tally:
-    """What the floor has seen and said, since it began."""
+    """What the shop floor has seen and said, since it began."""
 
     assigned: int = 0
     assigned_twice: int = 0

@@ -70,7 +70,7 @@ class MongoDevices:
             await self._types.find_one({"_id": f"{site}/{device_type}"}, session=work.transaction.handle)
         )
 
-    async def turn(self, work: Work, site: str, device_type: str) -> TypeState:
+    async def lock(self, work: Work, site: str, device_type: str) -> TypeState:
         # A write, since two transactions that write one document exclude each other. Where there is no document,
         # there are no devices either, and nothing to give away.
         taken = self._types.find_one_and_update(

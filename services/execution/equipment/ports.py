@@ -40,9 +40,9 @@ class Devices(Protocol):
 
     async def type_state(self, work: Work, site: str, device_type: str) -> TypeState: ...
 
-    async def turn(self, work: Work, site: str, device_type: str) -> TypeState:
-        """Take the turn at a device type: to give leases of it away, or to take them back. Of transactions that are
-        under way with it at the same time one commits, and the others decide anew on what it has left."""
+    async def lock(self, work: Work, site: str, device_type: str) -> TypeState:
+        """Lock a device type for the transaction: to give leases of it away, or to take them back. Of transactions
+        that lock it at the same time one commits, and the others decide anew on what that has left."""
 
     async def changed(self, work: Work, site: str, device_types: Collection[str]) -> None:
         """Give the equipment of these types a new revision: what is planned for a device has changed, or a device is

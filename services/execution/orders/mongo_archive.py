@@ -84,7 +84,7 @@ class MongoArchive:
 
 
 class MongoAllTasks(MongoTasks):
-    """Tasks wherever they are: what is not on the floor any more is found in the archive, where nothing changes."""
+    """Tasks wherever they are: those of long closed orders are found in the archive, where nothing changes."""
 
     def __init__(self, database: driver.Database) -> None:
         super().__init__(database)

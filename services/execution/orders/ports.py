@@ -102,7 +102,7 @@ class Closing(NamedTuple):
 
 
 class Archive(Protocol):
-    """Tasks of closed work orders, in archives apart from the floor."""
+    """Tasks of closed work orders, in archives apart from the shop floor."""
 
     async def due(self, work: Work, before: datetime, own: Mapping[str, datetime], limit: int) -> list[Closing]:
         """Work orders that ended before a moment, which some sites have of their own, and are not wholly archived."""
@@ -114,4 +114,4 @@ class Archive(Protocol):
         """Done with an order, unless a device still holds something of it: then it is looked at again later."""
 
     async def tasks_of(self, work: Work, project_id: str, after: str, limit: int) -> list[Task]:
-        """Tasks of a project by their ids, on the floor and archived, from behind an id on."""
+        """Tasks of a project by their ids, on the shop floor and archived, from behind an id on."""

@@ -1,4 +1,4 @@
-"""What operators send to the floor: the contracts' commands without what the path names already."""
+"""What operators send to the shop floor: the contracts' commands without what the path names already."""
 
 from collections.abc import Mapping
 from datetime import datetime

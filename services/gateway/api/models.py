@@ -114,7 +114,7 @@ class ProjectProgress(Data):
 
 
 class ShownTask(Data):
-    """Where a task stands, and why: asked of the floor at this moment."""
+    """Where a task stands, and why: asked of the shop floor at this moment."""
 
     task_id: str
     project_id: str

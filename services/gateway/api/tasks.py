@@ -1,4 +1,4 @@
-"""Tasks: where each stands and why, as the floor answers; and what operators say of it."""
+"""Tasks: where each stands and why, as the shop floor answers; and what operators say of it."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -125,7 +125,7 @@ def tasks_router(projects: Projects, questions: Questions, commands: Commands) -
     router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=JsonRoute)
 
     async def known(site: str, task_id: str) -> str:
-        """Its project; whether that has such a task, only the floor knows."""
+        """Its project; whether that has such a task, only the shop floor knows."""
         project_id = project_of(task_id)
         if project_id is None or await projects.get(site, project_id) is None:
             raise _unknown(task_id)
@@ -141,7 +141,7 @@ def tasks_router(projects: Projects, questions: Questions, commands: Commands) -
     async def get_one(
         request: Request, site: SiteHeader, task_id: str, traceparent: Traceparent = None
     ) -> models.ShownTask:
-        """The floor is asked. The slashes of a task id may be sent as they are.
+        """The shop floor is asked. The slashes of a task id may be sent as they are.
 
         A task that waits says all that stands in its way, and what it would score now; one that was handed out, why:
         its score with the parts of it, the best alternatives, and why they lost.
@@ -151,9 +151,9 @@ def tasks_router(projects: Projects, questions: Questions, commands: Commands) -
         try:
             answer = await questions.ask(question, site, request.scope["path"], traceparent)
         except Unconfirmed:
-            raise ApiProblem(503, "Kafka does not answer now, the floor was not asked", headers=_RETRY) from None
+            raise ApiProblem(503, "Kafka does not answer now, the shop floor was not asked", headers=_RETRY) from None
         if answer is None:
-            raise ApiProblem(504, "the floor did not answer in time", headers=_RETRY)
+            raise ApiProblem(504, "the shop floor did not answer in time", headers=_RETRY)
         if answer.state is None:
             raise _unknown(task_id)
         return models.ShownTask.model_validate(answer.model_dump())

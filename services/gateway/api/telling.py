@@ -1,4 +1,4 @@
-"""Commands to the floor: sent, and answered with what came of them."""
+"""Commands to the shop floor: sent, and answered with what came of them."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -17,7 +17,7 @@ _WRONG = {"EMPTY_SPAN", "PAST", "MISSING", "UNKNOWN_TIMEZONE", "DUPLICATE_DATE"}
 """What is wrong with the request itself, however things stand."""
 
 TELLING = answers.COMMANDING | answers.problems(404, 409)
-"""What any command to the floor may answer, beside its outcome."""
+"""What any command to the shop floor may answer, beside its outcome."""
 
 
 async def tell(

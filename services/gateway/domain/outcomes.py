@@ -49,7 +49,7 @@ class Result(StrEnum):
     MOVED = "moved"
     """The activation has moved: forward, or in undo."""
     DONE = "done"
-    """On the floor, where nothing but one thing can come of a command; or it was so already."""
+    """On the shop floor, where nothing but one thing can come of a command; or it was so already."""
     REFUSED = "refused"
     """Nothing was changed."""
 

@@ -127,7 +127,7 @@ def _answer(project: Project, answer: OrderAnswer) -> Out:
 
 
 def _warnings(project: Project, saga: Saga, now: datetime) -> tuple[Problem, ...]:
-    """What the project sees itself, and what the floor has let pass; activations of old know nothing of that."""
+    """What the project sees itself, and what the shop floor has let pass; activations of old know nothing of that."""
     found = [Problem.model_validate(warning) for warning in saga.context.get("warnings", ())]
     if (deadline := project.order.deadline) is not None and deadline < now:
         message = f"the deadline, {rfc3339(deadline)}, had passed when the order was activated"

@@ -43,7 +43,8 @@ PROJECT_LIFE = Lifecycle[ProjectState](
 class Wish(BaseModel):
     """What the ERP or an operator asked for and the project could not follow yet.
 
-    While an activation is turned back, or the floor is asked: a new revision, or (without an order) a cancellation.
+    While an activation is turned back, or the shop floor is asked: a new revision, or without an order a
+    cancellation.
     """
 
     model_config = ConfigDict(frozen=True)

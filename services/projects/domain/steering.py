@@ -1,4 +1,4 @@
-"""Steering what is released: the floor knows what has begun, so it decides, and its answer moves the project."""
+"""Steering what is released: the shop floor knows what has begun, so it decides, and its answer moves the project."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -37,11 +37,11 @@ Answer = (
 RELEASED = {ProjectState.ACTIVE, ProjectState.PAUSED}
 
 HALTED = "REPLACEMENT_LIMIT"
-"""Why the floor pauses by itself; stands among the project's errors until somebody resumes it."""
+"""Why the shop floor pauses by itself; stands among the project's errors until somebody resumes it."""
 
 
 def ask_for_change(project: Project, order: OrderRequested, cause: Cause, now: datetime) -> tuple[Project, list[Out]]:
-    """A revision of a released order: what the project can tell is rejected here, the rest is for the floor."""
+    """A revision of a released order: what the project can tell is rejected here, the rest is for the shop floor."""
     problems = _fixed_problems(project, order)
     if problems:
         return project, reject(order.order_id, order.revision, problems, now)
@@ -76,7 +76,7 @@ def unknown_lines(project: Project, targets: Sequence[LineTarget]) -> list[Probl
 
 
 def ask_for_cancellation(project: Project, wish: Wish, now: datetime) -> tuple[Project, list[Out]]:
-    """Cancel what is only planned at once; turn an activation back first; ask the floor about what is released."""
+    """Cancel what is only planned at once; turn an activation back first; ask the shop floor about what is released."""
     match project.state:
         case ProjectState.PLANNING:
             return cancelled(project, wish, project.progress or initial_progress(project), now)
@@ -97,7 +97,7 @@ def ask_to_resume(project: Project) -> list[Out]:
 
 
 def answered(project: Project, answer: Answer, now: datetime) -> tuple[Project, list[Out]]:
-    """The floor has followed, or says why not."""
+    """The shop floor has followed, or says why not."""
     if isinstance(answer, WorkOrderControlRefused):
         return _refused(project, answer, now)
     if project.state not in RELEASED:
@@ -134,7 +134,7 @@ def after_activation(project: Project, now: datetime) -> tuple[Project, list[Out
 def cancelled(
     project: Project, wish: Wish, lines: tuple[LineProgress, ...], now: datetime
 ) -> tuple[Project, list[Out]]:
-    """The end; what still runs on the floor finishes and is told as progress."""
+    """The end; what still runs on the shop floor finishes and is told as progress."""
     asked = project.asked_in(wish.revision) if wish.by == "erp" else None
     gone, event = change(
         project,
@@ -202,7 +202,7 @@ def _moved(project: Project, state: ProjectState, cause: str, now: datetime) -> 
 
 
 def _halted(project: Project, answer: WorkOrderHalted, now: datetime) -> tuple[Project, list[Out]]:
-    """The floor paused by itself; why stands on the project until somebody resumes it."""
+    """The shop floor paused by itself; why stands on the project until somebody resumes it."""
     problem = Problem(code=answer.code, path=f"lines[{answer.line_id}]", message=answer.message)
     if problem in project.errors:
         return project, []

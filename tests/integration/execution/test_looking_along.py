@@ -131,7 +131,7 @@ class TestTwoAtOnce:
     async def test_a_nudge_waits_for_reports_that_have_the_turn(
         self, floor: Kernel, report: TaskCompleted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        gate, turns = Gate(monkeypatch, MongoQueues, "lease"), Gate(monkeypatch, MongoDevices, "turn")
+        gate, turns = Gate(monkeypatch, MongoQueues, "lease"), Gate(monkeypatch, MongoDevices, "lock")
         turns.open.set()
         await self.both(floor.give(report), look(floor), between=lambda: turns.called(3), gate=gate)
         assert await live(floor) == {"P/10/R/1/2", "P/10/R/1/3"}, "two slots, two tasks: the most urgent"
@@ -139,7 +139,7 @@ class TestTwoAtOnce:
     async def test_reports_that_come_second_leave_it_to_a_nudge(
         self, floor: Kernel, report: TaskCompleted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        gate = Gate(monkeypatch, MongoDevices, "turn")
+        gate = Gate(monkeypatch, MongoDevices, "lock")
         looked = asyncio.Event()
 
         async def look_meanwhile() -> list[Said]:
@@ -160,7 +160,7 @@ class TestTwoAtOnce:
         await release(floor, "P")
         (report,) = done(await look(floor))
         await release(floor, "Q")
-        gate, turns = Gate(monkeypatch, MongoQueues, "lease"), Gate(monkeypatch, MongoDevices, "turn")
+        gate, turns = Gate(monkeypatch, MongoQueues, "lease"), Gate(monkeypatch, MongoDevices, "lock")
         turns.open.set()
 
         async def cancel() -> list[Said]:

@@ -11,7 +11,7 @@ from libs.contracts.by_hand import CompleteTask, HoldTask, ReleaseTask, RetryTas
 from services.execution.orders.domain.task import TaskState
 from services.execution.orders.domain.work_order import WorkOrderState
 from services.execution.progress.domain.by_hand import decide
-from services.execution.progress.domain.work_in_hand import Floor
+from services.execution.progress.domain.work_in_hand import WorkInHand
 from tests.unit.execution.test_progress import (
     CAUSE,
     CHAIN,
@@ -38,38 +38,38 @@ def command(cls: type[TaskCommand], step: int = 1, execution_number: int = 1, **
     return cls(**{"project_id": "P", "task_id": id_, "by": "m.keller", "reason": "looked at it", **more})
 
 
-def said(on: Floor, *commands: Any, site: str = "main") -> Floor:
+def said(on: WorkInHand, *commands: Any, site: str = "main") -> WorkInHand:
     """The operator says this, one after the other."""
     for each in commands:
         decide(on, each, (), replace(CAUSE, site=site), NOW)
     return on
 
 
-def in_state(state: WorkOrderState, on: Floor) -> Floor:
+def in_state(state: WorkOrderState, on: WorkInHand) -> WorkInHand:
     on.orders["P"] = on.orders["P"].model_copy(update={"state": state})
     return on
 
 
-def refusals(on: Floor) -> list[str]:
+def refusals(on: WorkInHand) -> list[str]:
     return [message.errors[0].code for message in sent(on, by_hand.TaskControlRefused)]  # type: ignore[attr-defined]
 
 
-def assert_refused(on: Floor, code: str) -> None:
+def assert_refused(on: WorkInHand, code: str) -> None:
     """It is said why, and nothing else happened."""
     assert refusals(on) == [code]
     assert len(on.out) == 1
-    assert (on.changed, on.created, on.facts, on.counts, on.nudges) == (set(), set(), [], {}, set())
+    assert (on.changed, on.created, on.facts, on.counts, on.wake_ups) == (set(), set(), [], {}, set())
 
 
-def assert_repeated(on: Floor, state: str) -> None:
+def assert_repeated(on: WorkInHand, state: str) -> None:
     """It is so already, and nothing else happened."""
     (answer,) = sent(on, by_hand.TaskControlRepeated)
     assert answer.state == state  # type: ignore[attr-defined]
     assert len(on.out) == 1
-    assert (on.changed, on.created, on.facts, on.counts, on.nudges) == (set(), set(), [], {}, set())
+    assert (on.changed, on.created, on.facts, on.counts, on.wake_ups) == (set(), set(), [], {}, set())
 
 
-def waiting(step: int = 1, **more: Any) -> Floor:
+def waiting(step: int = 1, **more: Any) -> WorkInHand:
     return floor(CHAIN_ROUTE, task(step, CHAIN_ROUTE, READY, fence=0, **more))
 
 
@@ -83,7 +83,7 @@ def test_a_waiting_task_is_held_until_it_is_released() -> None:
     said(on, command(ReleaseTask))
     ready = on.tasks["P/L/frame/1/1"]
     assert (ready.state, ready.attempt, ready.waits) == (READY, 2, True)
-    assert on.nudges == {("main", "type-1")}
+    assert on.wake_ups == {("main", "type-1")}
     assert len(sent(on, by_hand.TaskReleased)) == 1
 
 

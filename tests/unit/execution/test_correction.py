@@ -9,7 +9,7 @@ from libs.contracts import by_hand, devices
 from libs.contracts.by_hand import CorrectTask, RetryTask
 from services.execution.orders.domain.task import Task, TaskState
 from services.execution.orders.domain.work_order import WorkOrderState
-from services.execution.progress.domain.work_in_hand import Floor
+from services.execution.progress.domain.work_in_hand import WorkInHand
 from tests.unit.execution.test_by_hand import assert_refused, assert_repeated, command, in_state, refusals, said
 from tests.unit.execution.test_progress import (
     CHAIN,
@@ -37,11 +37,11 @@ def correct(step: int, outcome: str, **more: Any) -> Any:
     return command(CorrectTask, step, outcome=outcome, **more)
 
 
-def states(on: Floor, number: int = 1) -> dict[int, str]:
+def states(on: WorkInHand, number: int = 1) -> dict[int, str]:
     return {each.step: each.state.value for each in on.tasks.values() if each.execution == number}
 
 
-def with_plan(on: Floor, **numbers: int) -> Floor:
+def with_plan(on: WorkInHand, **numbers: int) -> WorkInHand:
     """The order has five to make; `numbers` is how far it is."""
     (line,) = on.orders["P"].lines
     (recipe,) = line.recipes
@@ -50,18 +50,18 @@ def with_plan(on: Floor, **numbers: int) -> Floor:
     return on
 
 
-def done(route: Any = CHAIN_ROUTE) -> Floor:
+def done(route: Any = CHAIN_ROUTE) -> WorkInHand:
     """Execution 1 is good, as devices said."""
     steps = list(route.steps)
     on = floor(route, *(task(step, route, begun=True) for step in steps))
     return when(on, *(completed(step) for step in steps))
 
 
-def totals(on: Floor) -> dict[str, int]:
+def totals(on: WorkInHand) -> dict[str, int]:
     return {counter: amount for counter, amount in counts(on).items() if amount}
 
 
-def entry(on: Floor, outcome: str) -> dict[str, Any]:
+def entry(on: WorkInHand, outcome: str) -> dict[str, Any]:
     (fact,) = [fact for fact in on.facts if fact["outcome"] == outcome]
     return fact
 
@@ -87,7 +87,7 @@ def test_a_good_step_of_an_open_execution_that_was_scrap_ends_it() -> None:
     assert [each.task_id for each in sent(on, devices.TaskRevoked)] == ["P/L/frame/1/2"]  # type: ignore[attr-defined]
 
 
-def scrapped(route: Any = DIAMOND_ROUTE, **plan: int) -> Floor:
+def scrapped(route: Any = DIAMOND_ROUTE, **plan: int) -> WorkInHand:
     """Step 2 of execution 1 was scrapped while step 3 was at work."""
     on = floor(route, task(1, route))
     when(on, completed(1))
@@ -103,7 +103,7 @@ def test_scrap_that_was_good_goes_on_and_its_replacement_is_not_asked_for() -> N
     assert states(on) == {1: "COMPLETED", 2: "COMPLETED", 3: "READY"}
     assert totals(on) == {"begun": 1}
     assert on.tasks["P/L/frame/1/3"].revised
-    assert ("main", "type-3") in on.nudges
+    assert ("main", "type-3") in on.wake_ups
     assert entry(on, "REVERSED")["reverses"] == "P/L/frame/1/2#1"
     when(on, completed(3, lease(on, 3)))
     assert states(on)[4] == "READY"

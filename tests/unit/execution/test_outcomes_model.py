@@ -22,7 +22,7 @@ from services.execution.orders.domain.work_order import RecipePlan, WorkOrderSta
 from services.execution.progress.domain.by_hand import decide
 from services.execution.progress.domain.outcomes import Backoff
 from services.execution.progress.domain.progress import Reported, apply
-from services.execution.progress.domain.work_in_hand import Floor
+from services.execution.progress.domain.work_in_hand import WorkInHand
 from tests.unit.execution.test_progress import CAUSE, CHAIN, DIAMOND, FORK, NOW, order, routing
 
 NEEDED = 3
@@ -47,7 +47,7 @@ class World:
         )
         self.tasks: dict[str, Task] = {}
         self.facts: list[dict[str, Any]] = []
-        self._settle(Floor({"P": self.order}, {"snap": route}, self.tasks))
+        self._settle(WorkInHand({"P": self.order}, {"snap": route}, self.tasks))
         self.arrive()
 
     @property
@@ -87,15 +87,15 @@ class World:
                     self.tasks[task.id] = task
         self.on_their_way = []
 
-    def _floor(self) -> Floor:
-        return Floor({"P": self.order}, {"snap": self.route}, dict(self.tasks))
+    def _floor(self) -> WorkInHand:
+        return WorkInHand({"P": self.order}, {"snap": self.route}, dict(self.tasks))
 
-    def _after(self, floor: Floor) -> None:
+    def _after(self, floor: WorkInHand) -> None:
         self.tasks = floor.tasks
         self.facts += floor.facts
         self._settle(floor)
 
-    def _settle(self, floor: Floor) -> None:
+    def _settle(self, floor: WorkInHand) -> None:
         self.order = floor.orders["P"]
         counts = floor.counts.get("P", Counter())
         if not counts and self.plan.requested:

@@ -7,7 +7,7 @@ import pytest
 from libs.contracts import devices, execution
 from libs.contracts.execution import IgnoredReason
 from services.execution.orders.domain.task import Pieces, TaskState
-from services.execution.progress.domain.work_in_hand import Floor
+from services.execution.progress.domain.work_in_hand import WorkInHand
 from tests.unit.execution.test_progress import (
     CHAIN,
     assert_ignored,
@@ -24,7 +24,7 @@ from tests.unit.execution.test_progress import (
 from tests.unit.execution.test_rework import lease
 
 
-def ten(step: int = 3, max_attempts: int = 3, on_exhausted: str = "HOLD", **more: Any) -> Floor:
+def ten(step: int = 3, max_attempts: int = 3, on_exhausted: str = "HOLD", **more: Any) -> WorkInHand:
     route = routing(CHAIN, max_attempts, on_exhausted, pieces=10)
     return floor(route, task(step, route, begun=True, **more))
 
@@ -33,11 +33,11 @@ def made(good: int, scrapped: int | None = None, fence: int = 1, outcome: str = 
     return completed(3, fence, outcome, pieces_good=good, pieces_scrapped=scrapped)
 
 
-def pieces(on: Floor) -> Pieces:
+def pieces(on: WorkInHand) -> Pieces:
     return on.tasks["P/L/frame/1/3"].pieces
 
 
-def ignored(on: Floor) -> list[str]:
+def ignored(on: WorkInHand) -> list[str]:
     return [each.reason for each in sent(on, execution.ReportIgnored)]  # type: ignore[attr-defined]
 
 

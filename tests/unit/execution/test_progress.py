@@ -17,7 +17,7 @@ from services.execution.orders.domain.task import FRESH, Task, TaskState, ready_
 from services.execution.orders.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState
 from services.execution.progress.domain.outcomes import Backoff
 from services.execution.progress.domain.progress import Reported, apply
-from services.execution.progress.domain.work_in_hand import Floor
+from services.execution.progress.domain.work_in_hand import WorkInHand
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 CAUSE = Cause(site="main", correlation_id="c", causation_id="m", traceparent=None)
@@ -68,8 +68,8 @@ def task(step: int, route: Routing, state: TaskState = TaskState.LEASED, fence: 
     return replace(ready, state=state, fence=fence, device_id=f"dev-{step}", **more)  # type: ignore[arg-type]
 
 
-def floor(route: Routing, *tasks: Task) -> Floor:
-    return Floor({"P": order()}, {"snap": route}, {each.id: each for each in tasks})
+def floor(route: Routing, *tasks: Task) -> WorkInHand:
+    return WorkInHand({"P": order()}, {"snap": route}, {each.id: each for each in tasks})
 
 
 def completed(
@@ -104,31 +104,31 @@ def started(step: int, fence: int = 1) -> devices.TaskStarted:
     )
 
 
-def when(on: Floor, *reports: devices.Report, site: str = "main") -> Floor:
+def when(on: WorkInHand, *reports: devices.Report, site: str = "main") -> WorkInHand:
     apply(on, [Reported(report, replace(CAUSE, site=site)) for report in reports], NOW, BACKOFF)
     return on
 
 
-def states(on: Floor) -> dict[int, str]:
+def states(on: WorkInHand) -> dict[int, str]:
     return {each.step: each.state.value for each in on.tasks.values()}
 
 
-def counts(on: Floor) -> dict[str, int]:
+def counts(on: WorkInHand) -> dict[str, int]:
     total: Counter[str] = Counter()
     for (_, _, counter), amount in on.counts.get("P", Counter()).items():
         total[counter] += amount
     return dict(total)
 
 
-def sent(on: Floor, cls: type[Message]) -> list[Message]:
+def sent(on: WorkInHand, cls: type[Message]) -> list[Message]:
     return [out.message for out in on.out if isinstance(out.message, cls)]
 
 
-def assert_ignored(on: Floor, reason: IgnoredReason) -> None:
+def assert_ignored(on: WorkInHand, reason: IgnoredReason) -> None:
     """The report is told to be ignored, and nothing else happened."""
     assert [message.reason for message in sent(on, execution.ReportIgnored)] == [reason]  # type: ignore[attr-defined]
     assert len(on.out) == 1
-    assert (on.changed, on.created, on.facts, on.counts, on.nudges) == (set(), set(), [], {}, set())
+    assert (on.changed, on.created, on.facts, on.counts, on.wake_ups) == (set(), set(), [], {}, set())
 
 
 def test_a_step_of_a_chain_makes_the_next_one_ready() -> None:
@@ -138,7 +138,7 @@ def test_a_step_of_a_chain_makes_the_next_one_ready() -> None:
     assert on.created == {"P/L/frame/1/2"}
     assert on.tasks["P/L/frame/1/2"].fresh_until == NOW + FRESH
     assert counts(on) == {"begun": 1}
-    assert on.nudges == {("main", "type-1"), ("main", "type-2")}
+    assert on.wake_ups == {("main", "type-1"), ("main", "type-2")}
     assert [fact["ends_execution"] for fact in on.facts] == [False]
 
 

@@ -9,7 +9,7 @@ from libs.contracts.execution import IgnoredReason
 from services.execution.orders.domain.policies import NoDevice, Policies, Policy
 from services.execution.orders.domain.task import FRESH, Task, TaskState
 from services.execution.progress.domain.progress import needs_siblings
-from services.execution.progress.domain.work_in_hand import Floor
+from services.execution.progress.domain.work_in_hand import WorkInHand
 from tests.unit.execution.test_progress import (
     CHAIN,
     DIAMOND,
@@ -36,7 +36,7 @@ def good(step: int, route: object, **more: object) -> Task:
     return task(step, route, COMPLETED, outcome="GOOD", begun=True, **more)  # type: ignore[arg-type]
 
 
-def lease(on: Floor, step: int) -> int:
+def lease(on: WorkInHand, step: int) -> int:
     """Dispatch gives the task to its device again; the new fence."""
     waiting = on.tasks[f"P/L/frame/1/{step}"]
     assert waiting.waits
@@ -54,7 +54,7 @@ def test_without_a_step_the_same_one_is_done_again() -> None:
     assert (again.fresh_until, again.rank) == (NOW + FRESH, 5 + 15)
     assert counts(on) == {}
     assert [(fact["outcome"], fact["ends_execution"], fact["voids"]) for fact in on.facts] == [("REWORK", False, [])]
-    assert on.nudges == {("main", "type-2")}
+    assert on.wake_ups == {("main", "type-2")}
     assert {each.after.id for each in on.changes} == {"P/L/frame/1/2"}
 
 
@@ -65,7 +65,7 @@ def test_an_earlier_step_is_done_again_and_all_between_waits() -> None:
     assert on.facts[0]["voids"] == [{"step": 1, "fence": 1}, {"step": 2, "fence": 4}]
     (event,) = sent(on, execution.TaskCompleted)
     assert (event.outcome, event.rework_from_step) == ("REWORK", 1)  # type: ignore[attr-defined]
-    assert on.nudges == {("main", "type-1"), ("main", "type-3")}
+    assert on.wake_ups == {("main", "type-1"), ("main", "type-3")}
     assert sent(on, devices.TaskRevoked) == []
     assert counts(on) == {}
 

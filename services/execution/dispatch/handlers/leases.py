@@ -111,7 +111,7 @@ class LeaseHandlers:
             judged = judge(device, {lease.task_id: lease.fence for lease in beat.leases}, tasks)
             free = 0
             if judged.taken_back:  # its slots may have been given something else meanwhile, or just now
-                await self.devices.turn(work, site, device.device_type)
+                await self.devices.lock(work, site, device.device_type)
                 live = await self.queues.live(work, site, device.device_type)
                 free = max(0, device.slots - live.get(device.id, 0))
             await self.queues.take_back(work, judged.taken_back[:free], expires_at)

@@ -1,4 +1,4 @@
-"""Free slots × ready tasks → leases; one writer a device type, since its nudges share a partition.
+"""Free slots × ready tasks → leases; one writer a device type, since its wake_ups share a partition.
 
 That writer looks when it is nudged, and along with reports that it has decided. Whoever looks has the turn at the
 device type: if two ever should at the same time, the database lets one of them through.
@@ -18,7 +18,7 @@ from services.execution.dispatch.domain.assignments import assigned, revoked
 from services.execution.dispatch.domain.dispatch_pass import Contest, FreeDevice, Grant, Slots
 from services.execution.dispatch.domain.leases import has_open_lease
 from services.execution.dispatch.handlers.leases import LeaseHandlers
-from services.execution.dispatch.handlers.supply import Looking
+from services.execution.dispatch.handlers.supply import Supply
 from services.execution.dispatch.ports import Queues
 from services.execution.equipment.ports import Devices, TypeState
 from services.execution.orders.domain.keys import QueueKey
@@ -31,7 +31,7 @@ STALE_AT_ONCE = 2000
 TYPES_ALONG = 10
 """Device types, at most, that are looked at in the transaction that counts reports."""
 
-Nudge = DispatchRequested | RevokeLeases | ExpireLeases | HoldDeviceType | ReleaseDeviceType
+WakeUp = DispatchRequested | RevokeLeases | ExpireLeases | HoldDeviceType | ReleaseDeviceType
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class DispatchHandlers:
     tasks: Tasks
     queues: Queues
     devices: Devices
-    looking: Looking
+    supply: Supply
     leases: LeaseHandlers
     policies: Policies
     lease: timedelta
@@ -47,12 +47,12 @@ class DispatchHandlers:
     along: bool
     """Whether it is looked along with reports, and with words of operators."""
     is_ours: Callable[[str], bool]
-    """Whether the nudges of a device type come to this process."""
+    """Whether the wake_ups of a device type come to this process."""
 
-    async def on_nudges(self, run: Sequence[Incoming[Nudge]], work: Work) -> None:
-        """First what was said of the device types; then any number of nudges for one of them are one look."""
+    async def on_wake_ups(self, run: Sequence[Incoming[WakeUp]], work: Work) -> None:
+        """First what was said of the device types; then any number of wake_ups for one of them are one look."""
         turns = {
-            (site, device_type): await self.devices.turn(work, site, device_type)
+            (site, device_type): await self.devices.lock(work, site, device_type)
             for site, device_type in sorted({(message.site, message.data.device_type) for message in run})
         }
         for message in run:
@@ -69,7 +69,7 @@ class DispatchHandlers:
         for site, device_type in dict.fromkeys((message.site, message.data.device_type) for message in run):
             await self._dispatch(site, device_type, turns[site, device_type], Arrivals(), work)
 
-    async def look_along(self, nudges: Collection[tuple[str, str]], arrivals: Arrivals, work: Work) -> None:
+    async def look_along(self, wake_ups: Collection[tuple[str, str]], arrivals: Arrivals, work: Work) -> None:
         """Fill the slots that what was just decided has freed, and those that its next steps wait for.
 
         Those next steps are `arrivals`: what is given away of them is written, what is left the caller writes.
@@ -77,11 +77,11 @@ class DispatchHandlers:
         Where the device types are few, and ours, in this same transaction: that saves a way through Kafka, a
         transaction, and writing as ready what is leased in the next moment. All others are nudged.
         """
-        along = self.along and len(nudges) <= TYPES_ALONG and not work.again
-        for site, device_type in sorted(nudges):
+        along = self.along and len(wake_ups) <= TYPES_ALONG and not work.again
+        for site, device_type in sorted(wake_ups):
             if along and self.is_ours(device_type):
                 work.more_than_needed = True  # what is wrong with what waits is no fault of what was decided
-                turn = await self.devices.turn(work, site, device_type)
+                turn = await self.devices.lock(work, site, device_type)
                 await self._dispatch(site, device_type, turn, arrivals, work)
             else:
                 work.send(DispatchRequested(device_type=device_type), Cause(site=site))
@@ -112,7 +112,7 @@ class DispatchHandlers:
         return turn._replace(held=reason)
 
     async def _dispatch(self, site: str, device_type: str, turn: TypeState, arrivals: Arrivals, work: Work) -> None:
-        free = await self.looking.free(site, device_type, work, turn)
+        free = await self.supply.free(site, device_type, work, turn)
         if not free:
             return
         contest = await self._contest(site, device_type, free, arrivals, work)
@@ -129,7 +129,7 @@ class DispatchHandlers:
         if contest.cut_short and len(grants) == self.leases_at_once:
             # More than one transaction's worth: others of the partition come first, then this again.
             work.send(DispatchRequested(device_type=device_type), Cause(site=site))
-        for other in await self.looking.could_help(site, device_type, contest.unserved, work):
+        for other in await self.supply.could_help(site, device_type, contest.unserved, work):
             work.send(DispatchRequested(device_type=other), Cause(site=site))
 
     async def _contest(
@@ -140,8 +140,8 @@ class DispatchHandlers:
         Freshness that is over only ever makes a task look better than it is: what loses all the same has lost.
         """
         how = self.policies.of(site).dispatching
-        waiting = self.looking.waiting(site, device_type, work, arrivals)
-        heads = await self.looking.heads(site, device_type, waiting, work)
+        waiting = self.supply.waiting(site, device_type, work, arrivals)
+        heads = await self.supply.heads(site, device_type, waiting, work)
         contest = Contest(heads, Slots(free, work.now), how.rule, how.aging, work.now, self.leases_at_once)
         while not contest.stale and (wanted := contest.wanted()) is not None:
             contest.feed(await waiting.some(*wanted))

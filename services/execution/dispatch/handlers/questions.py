@@ -11,7 +11,7 @@ from libs.messaging.work import Work
 from services.execution.dispatch.domain import explanation as waiting
 from services.execution.dispatch.domain.explanation import DeviceType
 from services.execution.dispatch.domain.score import Source, is_fresh, score
-from services.execution.dispatch.handlers.supply import Looking
+from services.execution.dispatch.handlers.supply import Supply
 from services.execution.orders.domain.policies import Policies
 from services.execution.orders.domain.routing import Routing
 from services.execution.orders.domain.task import Task, TaskState
@@ -22,7 +22,7 @@ from services.execution.orders.ports import Tasks
 @dataclass(frozen=True)
 class QuestionHandlers:
     tasks: Tasks
-    looking: Looking
+    supply: Supply
     policies: Policies
 
     async def on_questions(self, run: Sequence[Incoming[ExplainTask]], work: Work) -> None:
@@ -33,7 +33,7 @@ class QuestionHandlers:
         key = TaskKey.parse(question.task_id)
         order = None
         if key is not None and key.project_id == question.project_id:
-            order = (await self.looking.orders.load(work, {question.project_id})).get(question.project_id)
+            order = (await self.supply.orders.load(work, {question.project_id})).get(question.project_id)
         if key is None or order is None or order.site != site or order.state is WorkOrderState.WITHDRAWN:
             return _answer(question, work, not_yet=(waiting.unknown(),))
         task = (await self.tasks.load(work, {question.task_id})).get(question.task_id)
@@ -44,7 +44,7 @@ class QuestionHandlers:
             exists = all(each.reason is not WaitReason.UNKNOWN_TASK for each in found)
             return _answer(question, work, not_yet=found, state="BLOCKED" if exists else None)
         assert routing is not None, "a task has the routing of its snapshot"
-        decision, expires_at = await self.looking.queues.lease_of(work, task.id)
+        decision, expires_at = await self.supply.queues.lease_of(work, task.id)
         rank, not_yet = await self._not_yet(task, order, routing, siblings, work)
         return _answer(
             question,
@@ -69,7 +69,7 @@ class QuestionHandlers:
                     snapshot_id = recipe.snapshot_for(execution.number)
         if snapshot_id is None:
             return None
-        return (await self.looking.routings.load(work, order.site, {snapshot_id}))[snapshot_id]
+        return (await self.supply.routings.load(work, order.site, {snapshot_id}))[snapshot_id]
 
     async def _siblings(self, key: TaskKey, routing: Routing | None, work: Work) -> dict[int, Task]:
         if routing is None:
@@ -90,8 +90,8 @@ class QuestionHandlers:
         how = self.policies.of(task.site).dispatching
         source = Source(order, routing, task.step)
         total, parts = score(how.rule, source, is_fresh(task, work.now), work.now, how.aging)
-        waits = self.looking.waiting(task.site, task.device_type, work)
-        heads = await self.looking.heads(task.site, task.device_type, waits, work)
+        waits = self.supply.waiting(task.site, task.device_type, work)
+        heads = await self.supply.heads(task.site, task.device_type, waits, work)
         better = sum(
             1
             for head in heads
@@ -103,8 +103,8 @@ class QuestionHandlers:
         return ranked, waiting.of_dispatch(task, order, source, types, better, work.now)
 
     async def _type(self, site: str, name: str, work: Work) -> DeviceType:
-        equipment = await self.looking.equipment(site, name, work)
-        return DeviceType(name, equipment.devices, await self.looking.free(site, name, work), equipment.held)
+        equipment = await self.supply.equipment(site, name, work)
+        return DeviceType(name, equipment.devices, await self.supply.free(site, name, work), equipment.held)
 
 
 def _answer(question: ExplainTask, work: Work, **known: Any) -> TaskExplained:

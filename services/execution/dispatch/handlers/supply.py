@@ -32,7 +32,7 @@ class Equipment(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Looking:
+class Supply:
     orders: WorkOrders
     routings: Routings
     queues: Queues

@@ -71,7 +71,7 @@ class PlanningHandlers:
 
     async def _of_site(self, site: str, run: Sequence[Incoming[Planning]], work: Work) -> None:
         books = await self._load(site, [message.data for message in run], work)
-        nudges: dict[str, Cause] = {}
+        wake_ups: dict[str, Cause] = {}
         for message in run:
             device_id = message.data.device_id
             before = books.plans.get(device_id)
@@ -80,9 +80,9 @@ class PlanningHandlers:
             changed = after is not None and after is not before
             work.send(reply, message.cause, sequence=after.revision if after is not None and changed else None)
             if changed:
-                nudges[books.devices[device_id].device_type] = message.cause
-        await self.devices.changed(work, site, nudges.keys())
-        for device_type, cause in nudges.items():
+                wake_ups[books.devices[device_id].device_type] = message.cause
+        await self.devices.changed(work, site, wake_ups.keys())
+        for device_type, cause in wake_ups.items():
             work.send(DispatchRequested(device_type=device_type), cause)
 
     async def _load(self, site: str, wishes: Sequence[Planning], work: Work) -> _Books:

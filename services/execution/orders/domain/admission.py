@@ -1,4 +1,4 @@
-"""Whether the floor takes a work order in: everything that speaks against it at once, and what is worth a warning."""
+"""Admission of a work order: everything that speaks against it at once, and what is worth a warning."""
 
 from collections.abc import Collection, Iterator
 from itertools import islice

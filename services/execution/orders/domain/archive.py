@@ -1,9 +1,9 @@
-"""Closed orders' tasks leave the floor after a while: which archive takes them, and as what."""
+"""Closed orders' tasks leave the shop floor after a while: which archive takes them, and as what."""
 
 from datetime import datetime, timedelta
 
 MOST_AT_ONCE = 1500
-"""Tasks moved in one transaction, once a second: more than the floor completes in that time."""
+"""Tasks moved in one transaction, once a second: more than the shop floor completes in that time."""
 
 LOOK_AGAIN = timedelta(hours=1)
 """An order of which a device still holds a task is looked at again after this."""

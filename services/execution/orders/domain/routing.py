@@ -1,4 +1,4 @@
-"""A recipe snapshot as the floor follows it: which step waits for which."""
+"""A recipe snapshot as the shop floor follows it: which step waits for which."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

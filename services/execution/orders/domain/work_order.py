@@ -1,4 +1,4 @@
-"""The work order: a project's order on the floor, with its plan and its counters."""
+"""The work order: a project's order on the shop floor, with its plan and its counters."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -191,7 +191,7 @@ class WorkOrder(BaseModel):
     ended_at: datetime | None = None
     """When it was completed or cancelled; a while after that its tasks are archived."""
     archived_in: str | None = None
-    """Where tasks of it are archived; some may still be on the floor until `archived_at`."""
+    """Where tasks of it are archived; some may still be on the shop floor until `archived_at`."""
     archived_at: datetime | None = None
 
     def moved_to(self, state: WorkOrderState, **changes: Any) -> "WorkOrder":

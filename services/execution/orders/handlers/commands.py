@@ -68,7 +68,7 @@ class CommandHandlers:
         await self.orders.save(work, changed.values())
 
     async def _follow_up(self, order: WorkOrder, reply: Message, message: Incoming[Command], work: Work) -> WorkOrder:
-        """What the floor has to do about it: look for work, ask for more, or take leases back."""
+        """What the shop floor has to do about it: look for work, ask for more, or take leases back."""
         match reply:
             case WorkOrderReleased() | WorkOrderResumed() | WorkOrderChanged():
                 order = await self._settled(order, reply, message, work)

@@ -36,7 +36,7 @@ class StagingHandlers:
         created: list[Task] = []
         moved: dict[str, tuple[WorkOrder, Counter[tuple[str, str, str]]]] = {}
         touched: dict[str, Generation] = {}
-        nudges: dict[str, Incoming[TaskBatch]] = {}
+        wake_ups: dict[str, Incoming[TaskBatch]] = {}
         for message in run:
             batch = message.data
             order = orders.get(batch.project_id)
@@ -54,13 +54,13 @@ class StagingHandlers:
             order = _reaching(order, batch, moved)
             orders[order.id] = order
             if order.state is WorkOrderState.OPEN:
-                nudges |= {task.device_type: message for task in tasks}
+                wake_ups |= {task.device_type: message for task in tasks}
             if order.state is WorkOrderState.STAGED:
                 work.send(_how_far(generation, batch), message.cause, sequence=len(generation.received))
         await self.tasks.create(work, created)
         await self.generations.save(work, touched.values())
         await self.orders.add(work, moved)
-        for device_type, message in nudges.items():
+        for device_type, message in wake_ups.items():
             work.send(DispatchRequested(device_type=device_type), message.cause)
 
     async def ask_again(self, work: Work) -> None:

@@ -14,7 +14,7 @@ from services.execution.orders.domain.task import Task, TaskState, again
 from services.execution.orders.domain.work_order import WorkOrder, WorkOrderState
 from services.execution.progress.domain.correction import correct, retry_failed
 from services.execution.progress.domain.outcomes import begun, completed_event, completed_well, scrapped
-from services.execution.progress.domain.work_in_hand import BY_HAND, Floor, Statement
+from services.execution.progress.domain.work_in_hand import BY_HAND, Statement, WorkInHand
 
 Command = HoldTask | ReleaseTask | RetryTask | CompleteTask | ScrapTask | CorrectTask
 
@@ -61,25 +61,25 @@ def revives(task: Task | None, command: Command) -> bool:
             return False
 
 
-def decide(floor: Floor, command: Command, known: Facts, cause: Cause, now: datetime) -> None:
-    """Follow the command, or say why not; `floor` carries the result. `known`: what the ledger held before."""
-    task = floor.tasks.get(command.task_id)
+def decide(hand: WorkInHand, command: Command, known: Facts, cause: Cause, now: datetime) -> None:
+    """Follow the command, or say why not; `hand` carries the result. `known`: what the ledger held before."""
+    task = hand.tasks.get(command.task_id)
     if task is None or task.site != cause.site or task.project_id != command.project_id:
-        _refuse(floor, command, Problem(code="UNKNOWN_TASK", path="task_id", message="there is no such task"), cause)
+        _refuse(hand, command, Problem(code="UNKNOWN_TASK", path="task_id", message="there is no such task"), cause)
         return
     if _is_so(task, command):
         repeated = by_hand.TaskControlRepeated(**_answer(command), state=task.state.value)
-        floor.send(repeated, cause)
+        hand.send(repeated, cause)
         return
-    problem = _closed(floor.orders[task.project_id], task, command) or _illegal(task, command)
+    problem = _closed(hand.orders[task.project_id], task, command) or _illegal(task, command)
     if problem is None:
         own = f"{task.execution_key}/"
-        facts = [fact for fact in (*known, *floor.facts) if fact["_id"].startswith(own)]
-        problem = _follow(floor, task.but(request=command.request_id), command, facts, cause, now)
+        facts = [fact for fact in (*known, *hand.facts) if fact["_id"].startswith(own)]
+        problem = _follow(hand, task.but(request=command.request_id), command, facts, cause, now)
     if problem is not None:
-        _refuse(floor, command, problem, cause)
+        _refuse(hand, command, problem, cause)
         return
-    floor.causes[task.project_id] = cause
+    hand.causes[task.project_id] = cause
 
 
 def _is_so(task: Task, command: Command) -> bool:
@@ -114,59 +114,61 @@ def _illegal(task: Task, command: Command) -> Problem | None:
     return Problem(code=rule.refusal, path="task_id", message=why)
 
 
-def _follow(floor: Floor, task: Task, command: Command, facts: Facts, cause: Cause, now: datetime) -> Problem | None:
+def _follow(
+    hand: WorkInHand, task: Task, command: Command, facts: Facts, cause: Cause, now: datetime
+) -> Problem | None:
     match command:
         case HoldTask():
-            _hold(floor, task, command, cause, now)
+            _hold(hand, task, command, cause, now)
         case ReleaseTask():
-            routing = floor.routing(task)
-            _ready(floor, again(task, routing, _READY).but(attempt=task.attempt), command, cause, now)
+            routing = hand.routing(task)
+            _ready(hand, again(task, routing, _READY).but(attempt=task.attempt), command, cause, now)
         case RetryTask():
             if task.state is _FAILED:
-                return retry_failed(floor, task, command, facts, cause, now)
-            _ready(floor, again(task, floor.routing(task), _READY), command, cause, now)
+                return retry_failed(hand, task, command, facts, cause, now)
+            _ready(hand, again(task, hand.routing(task), _READY), command, cause, now)
         case CompleteTask():
             said = _statement(task, command, Outcome.GOOD, cause, now)
-            _tell(floor, completed_well(floor, _taken(floor, task, command, cause), said), command, said)
+            _tell(hand, completed_well(hand, _taken(hand, task, command, cause), said), command, said)
         case ScrapTask():
             said = _statement(task, command, Outcome.SCRAP, cause, now)
-            _tell(floor, scrapped(floor, _taken(floor, task, command, cause), said), command, said)
+            _tell(hand, scrapped(hand, _taken(hand, task, command, cause), said), command, said)
         case CorrectTask():
-            return correct(floor, task, command, facts, cause, now)
+            return correct(hand, task, command, facts, cause, now)
         case _:
             assert_never(command)
     return None
 
 
-def _hold(floor: Floor, task: Task, command: HoldTask, cause: Cause, now: datetime) -> None:
+def _hold(hand: WorkInHand, task: Task, command: HoldTask, cause: Cause, now: datetime) -> None:
     if task.state.live:
-        floor.revoke(task, f"held by {command.by}: {command.reason}", cause)
+        hand.revoke(task, f"held by {command.by}: {command.reason}", cause)
     held = task.moved_to(_HELD, closed_fence=task.fence, fresh_until=None, delayed_until=None)
-    floor.put(held)
-    event = execution.TaskHeld(**_place(floor, held, command, now), reason=command.reason)
-    floor.send(event, cause)
+    hand.put(held)
+    event = execution.TaskHeld(**_place(hand, held, command, now), reason=command.reason)
+    hand.send(event, cause)
 
 
-def _ready(floor: Floor, ready: Task, command: ReleaseTask | RetryTask, cause: Cause, now: datetime) -> None:
-    floor.put(ready)
-    floor.ready(ready)
+def _ready(hand: WorkInHand, ready: Task, command: ReleaseTask | RetryTask, cause: Cause, now: datetime) -> None:
+    hand.put(ready)
+    hand.ready(ready)
     cls = by_hand.TaskReleased if isinstance(command, ReleaseTask) else by_hand.TaskRetried
-    floor.send(cls(**_place(floor, ready, command, now), reason=command.reason), cause)
+    hand.send(cls(**_place(hand, ready, command, now), reason=command.reason), cause)
 
 
-def _taken(floor: Floor, task: Task, command: Command, cause: Cause) -> Task:
+def _taken(hand: WorkInHand, task: Task, command: Command, cause: Cause) -> Task:
     """The operator takes the task over, under a fence of its own: whoever held it has nothing more to say."""
     if task.state.live:
-        floor.revoke(task, f"ended by {command.by}: {command.reason}", cause)
-    return begun(floor, task).but(fence=task.fence + 1, device_id=BY_HAND, leased_type=None)
+        hand.revoke(task, f"ended by {command.by}: {command.reason}", cause)
+    return begun(hand, task).but(fence=task.fence + 1, device_id=BY_HAND, leased_type=None)
 
 
-def _tell(floor: Floor, done: Task, command: CompleteTask | ScrapTask, said: Statement) -> None:
+def _tell(hand: WorkInHand, done: Task, command: CompleteTask | ScrapTask, said: Statement) -> None:
     """Everybody, as of a device's report, and those who wait for an answer."""
-    floor.send(completed_event(floor, done, said), said.cause)
+    hand.send(completed_event(hand, done, said), said.cause)
     fence, at = said.report.fence, said.report.at
     followed = by_hand.TaskControlFollowed(**_answer(command), fence=fence, attempt=done.attempt, at=at)
-    floor.send(followed, said.cause)
+    hand.send(followed, said.cause)
 
 
 def _statement(task: Task, command: Command, outcome: Outcome, cause: Cause, now: datetime) -> Statement:
@@ -182,8 +184,8 @@ def _statement(task: Task, command: Command, outcome: Outcome, cause: Cause, now
     return Statement(report, cause, now, command.by, command.request_id)
 
 
-def _place(floor: Floor, task: Task, command: Command, now: datetime) -> dict[str, Any]:
-    return floor.place(task, task.fence, BY_HAND, now) | {"by": command.by, "request_id": command.request_id}
+def _place(hand: WorkInHand, task: Task, command: Command, now: datetime) -> dict[str, Any]:
+    return hand.place(task, task.fence, BY_HAND, now) | {"by": command.by, "request_id": command.request_id}
 
 
 def _answer(command: Command) -> dict[str, Any]:
@@ -196,5 +198,5 @@ def _answer(command: Command) -> dict[str, Any]:
     }
 
 
-def _refuse(floor: Floor, command: Command, problem: Problem, cause: Cause) -> None:
-    floor.send(by_hand.TaskControlRefused(**_answer(command), errors=(problem,)), cause)
+def _refuse(hand: WorkInHand, command: Command, problem: Problem, cause: Cause) -> None:
+    hand.send(by_hand.TaskControlRefused(**_answer(command), errors=(problem,)), cause)

@@ -18,13 +18,13 @@ from services.execution.progress.domain.outcomes import close, execution_is_good
 from services.execution.progress.domain.rework import send_back, voided
 from services.execution.progress.domain.standing import ended_by, word_of
 from services.execution.progress.domain.withdrawal import make_room, restore
-from services.execution.progress.domain.work_in_hand import BY_HAND, Floor, Statement
+from services.execution.progress.domain.work_in_hand import BY_HAND, Statement, WorkInHand
 
 Facts = Sequence[Mapping[str, Any]]
 
 
 def correct(
-    floor: Floor, task: Task, command: CorrectTask, facts: Facts, cause: Cause, now: datetime
+    hand: WorkInHand, task: Task, command: CorrectTask, facts: Facts, cause: Cause, now: datetime
 ) -> Problem | None:
     """Make the task have said something else; why not, where that cannot be."""
     said = _statement(task, command, cause, now)
@@ -32,100 +32,102 @@ def correct(
     if word is None:
         message = "its execution was withdrawn, or nothing of the task counts any more"
         return Problem(code="NOT_COUNTED", path="task_id", message=message)
-    others_ruined = any(other.ruined for other in floor.of_execution(task) if other.id != task.id)
+    others_ruined = any(other.ruined for other in hand.of_execution(task) if other.id != task.id)
     if others_ruined and command.outcome is Correction.REDO:
         message = "another step of the execution is lost, so there is nothing to be done again"
         return Problem(code="EXECUTION_SCRAPPED", path="task_id", message=message)
     withdrawn = None
     if task.ruined and command.outcome is not Correction.SCRAP and not others_ruined:
-        withdrawn, problem = make_room(floor, task, said)
+        withdrawn, problem = make_room(hand, task, said)
         if problem is not None:
             return problem
     match command.outcome:
         case Correction.SCRAP:
-            _now_scrapped(floor, task, word, facts, said, others_ruined)
+            _now_scrapped(hand, task, word, facts, said, others_ruined)
         case Correction.GOOD:
-            _now_good(floor, task, word, facts, said, others_ruined)
+            _now_good(hand, task, word, facts, said, others_ruined)
         case Correction.REDO:
-            _to_be_done_again(floor, task, word, facts, said)
+            _to_be_done_again(hand, task, word, facts, said)
         case _:
             assert_never(command.outcome)
-    after = floor.tasks[task.id]
+    after = hand.tasks[task.id]
     corrected = by_hand.TaskCorrected(
-        **_place(floor, after, said),
+        **_place(hand, after, said),
         reason=command.reason,
         previous=Correction(task.outcome or ""),
         outcome=command.outcome,
         reverses=word["_id"],
         execution_withdrawn=withdrawn,
     )
-    floor.send(corrected, cause)
+    hand.send(corrected, cause)
     return None
 
 
 def retry_failed(
-    floor: Floor, task: Task, command: RetryTask, facts: Facts, cause: Cause, now: datetime
+    hand: WorkInHand, task: Task, command: RetryTask, facts: Facts, cause: Cause, now: datetime
 ) -> Problem | None:
     """A step that had failed for good gets all its attempts again, and its execution goes on."""
     said = _statement(task, command, cause, now)
     word = word_of(task, facts)
-    if word is None or any(other.ruined for other in floor.of_execution(task) if other.id != task.id):
+    if word is None or any(other.ruined for other in hand.of_execution(task) if other.id != task.id):
         message = "its execution is lost for another reason too"
         return Problem(code="EXECUTION_SCRAPPED", path="task_id", message=message)
-    withdrawn, problem = make_room(floor, task, said)
+    withdrawn, problem = make_room(hand, task, said)
     if problem is not None:
         return problem
-    _take_back(floor, task, word, facts, said)
-    ready = again(task, floor.routing(task), TaskState.READY).but(revised=True)
-    floor.put(ready)
-    floor.ready(ready)
-    restore(floor, ready, said)
-    place = _place(floor, ready, said)
-    floor.send(by_hand.TaskRetried(**place, reason=command.reason, execution_withdrawn=withdrawn), cause)
+    _take_back(hand, task, word, facts, said)
+    ready = again(task, hand.routing(task), TaskState.READY).but(revised=True)
+    hand.put(ready)
+    hand.ready(ready)
+    restore(hand, ready, said)
+    place = _place(hand, ready, said)
+    hand.send(by_hand.TaskRetried(**place, reason=command.reason, execution_withdrawn=withdrawn), cause)
     return None
 
 
 def _now_scrapped(
-    floor: Floor, task: Task, word: Mapping[str, Any], facts: Facts, said: Statement, others_ruined: bool
+    hand: WorkInHand, task: Task, word: Mapping[str, Any], facts: Facts, said: Statement, others_ruined: bool
 ) -> None:
-    _take_back(floor, task, word, facts, said)
-    done = close(floor, _under_new_fence(task), TaskState.COMPLETED, Outcome.SCRAP)
+    _take_back(hand, task, word, facts, said)
+    done = close(hand, _under_new_fence(task), TaskState.COMPLETED, Outcome.SCRAP)
     if not others_ruined:
-        give_up_execution(floor, done, f"step {done.step} was scrapped after all", said)
-    floor.record(done, said, Outcome.SCRAP.value, not others_ruined)
+        give_up_execution(hand, done, f"step {done.step} was scrapped after all", said)
+    hand.record(done, said, Outcome.SCRAP.value, not others_ruined)
 
 
 def _now_good(
-    floor: Floor, task: Task, word: Mapping[str, Any], facts: Facts, said: Statement, others_ruined: bool
+    hand: WorkInHand, task: Task, word: Mapping[str, Any], facts: Facts, said: Statement, others_ruined: bool
 ) -> None:
-    _take_back(floor, task, word, facts, said)
-    done = close(floor, _under_new_fence(task), TaskState.COMPLETED, Outcome.GOOD)
+    _take_back(hand, task, word, facts, said)
+    done = close(hand, _under_new_fence(task), TaskState.COMPLETED, Outcome.GOOD)
     ends = False
     if not others_ruined:
-        restore(floor, done, said)
-        open_next(floor, done, said)
-        ends = execution_is_good(floor, done)
+        restore(hand, done, said)
+        open_next(hand, done, said)
+        ends = execution_is_good(hand, done)
     if ends:
-        floor.count(done, "good")
-    floor.record(done, said, Outcome.GOOD.value, ends)
+        hand.count(done, "good")
+    hand.record(done, said, Outcome.GOOD.value, ends)
 
 
-def _to_be_done_again(floor: Floor, task: Task, word: Mapping[str, Any], facts: Facts, said: Statement) -> None:
-    void = voided(floor.routing(task), task.step, [each for each in floor.of_execution(task) if each.id != task.id])
-    _take_back(floor, task, word, facts, said, voids=void)
-    floor.put(task)
-    restore(floor, task, said)
-    send_back(floor, task, task.step, said)
+def _to_be_done_again(hand: WorkInHand, task: Task, word: Mapping[str, Any], facts: Facts, said: Statement) -> None:
+    void = voided(hand.routing(task), task.step, [each for each in hand.of_execution(task) if each.id != task.id])
+    _take_back(hand, task, word, facts, said, voids=void)
+    hand.put(task)
+    restore(hand, task, said)
+    send_back(hand, task, task.step, said)
 
 
-def _take_back(floor: Floor, task: Task, word: Mapping[str, Any], facts: Facts, said: Statement, **more: Any) -> None:
+def _take_back(
+    hand: WorkInHand, task: Task, word: Mapping[str, Any], facts: Facts, said: Statement, **more: Any
+) -> None:
     """What was said of the task holds no more, nor does what ended the execution well."""
     end = ended_by(facts)
     if end is not None:
-        floor.count(task, "good", -1)
+        hand.count(task, "good", -1)
         more["reopens"] = end["_id"]
     id_ = f"{word['_id']}/reversed"
-    floor.record(task, said, "REVERSED", False, id_=id_, reverses=word["_id"], **more)
+    hand.record(task, said, "REVERSED", False, id_=id_, reverses=word["_id"], **more)
 
 
 def _under_new_fence(task: Task) -> Task:
@@ -144,5 +146,5 @@ def _statement(task: Task, command: CorrectTask | RetryTask, cause: Cause, now: 
     return Statement(report, cause, now, command.by, command.request_id)
 
 
-def _place(floor: Floor, task: Task, said: Statement) -> dict[str, Any]:
-    return floor.place(task, task.fence, BY_HAND, said.now) | {"by": said.by, "request_id": said.request_id}
+def _place(hand: WorkInHand, task: Task, said: Statement) -> dict[str, Any]:
+    return hand.place(task, task.fence, BY_HAND, said.now) | {"by": said.by, "request_id": said.request_id}

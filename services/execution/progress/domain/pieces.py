@@ -4,7 +4,7 @@ from libs.contracts import execution
 from libs.contracts.devices import Outcome, TaskCompleted
 from services.execution.orders.domain.task import Pieces, Task, TaskState
 from services.execution.progress.domain.outcomes import attempt_failed, completed_event, completed_well
-from services.execution.progress.domain.work_in_hand import Floor, Statement
+from services.execution.progress.domain.work_in_hand import Statement, WorkInHand
 
 
 def told(task: Task, report: TaskCompleted, wanted: int) -> Pieces | None:
@@ -34,29 +34,29 @@ def moves(task: Task, report: TaskCompleted, pieces: Pieces, wanted: int) -> exe
     return None
 
 
-def made(floor: Floor, task: Task, pieces: Pieces, wanted: int, said: Statement) -> None:
+def made(hand: WorkInHand, task: Task, pieces: Pieces, wanted: int, said: Statement) -> None:
     """Some pieces more. With all of them good the step is done; with scrap among them the rest is to be made anew."""
     before = task.pieces.under(pieces.fence)
     facts = {"pieces_good": pieces.good - before.good, "pieces_scrapped": pieces.scrapped - before.scrapped}
     counted = task.but(pieces=pieces)
     if _missing(pieces, wanted):
         goes_on = counted.moved_to(TaskState.RUNNING if task.state.live else task.state)
-        floor.put(goes_on)
+        hand.put(goes_on)
         id_ = f"{task.id}#{said.report.fence}/{pieces.good}+{pieces.scrapped}"
-        floor.record(goes_on, said, "PIECES", False, id_=id_, **facts)
-        _progressed(floor, goes_on, wanted, said)
+        hand.record(goes_on, said, "PIECES", False, id_=id_, **facts)
+        _progressed(hand, goes_on, wanted, said)
     elif not pieces.scrapped:
-        done = completed_well(floor, counted, said, **facts)
-        floor.send(completed_event(floor, done, said), said.cause)
+        done = completed_well(hand, counted, said, **facts)
+        hand.send(completed_event(hand, done, said), said.cause)
     else:
-        _progressed(floor, counted, wanted, said)
-        retry = task.attempt < floor.routing(task).steps[task.step].max_attempts
+        _progressed(hand, counted, wanted, said)
+        retry = task.attempt < hand.routing(task).steps[task.step].max_attempts
         retry_at = said.now if retry else None
         reason = f"{pieces.scrapped} of {wanted} pieces were scrapped"
-        place = floor.said_place(task, said)
+        place = hand.said_place(task, said)
         failed = execution.TaskFailed(**place, device_type=task.device_type, reason=reason, retry_at=retry_at)
-        floor.send(failed, said.cause)
-        attempt_failed(floor, counted, said, reason, retry_at, **facts)
+        hand.send(failed, said.cause)
+        attempt_failed(hand, counted, said, reason, retry_at, **facts)
 
 
 def _missing(pieces: Pieces, wanted: int) -> bool:
@@ -64,12 +64,12 @@ def _missing(pieces: Pieces, wanted: int) -> bool:
     return pieces.earlier + pieces.good + pieces.scrapped < wanted
 
 
-def _progressed(floor: Floor, task: Task, wanted: int, said: Statement) -> None:
+def _progressed(hand: WorkInHand, task: Task, wanted: int, said: Statement) -> None:
     progressed = execution.TaskProgressed(
-        **floor.said_place(task, said),
+        **hand.said_place(task, said),
         device_type=task.device_type,
         pieces=wanted,
         pieces_good=task.pieces.earlier + task.pieces.good,
         pieces_scrapped=task.pieces.scrapped,
     )
-    floor.send(progressed, said.cause)
+    hand.send(progressed, said.cause)

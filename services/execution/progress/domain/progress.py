@@ -19,7 +19,7 @@ from services.execution.progress.domain.outcomes import (
 )
 from services.execution.progress.domain.reports import ignored
 from services.execution.progress.domain.rework import reworked
-from services.execution.progress.domain.work_in_hand import Floor, Statement
+from services.execution.progress.domain.work_in_hand import Statement, WorkInHand
 
 
 class Reported(NamedTuple):
@@ -36,64 +36,64 @@ def needs_siblings(task: Task, report: Report) -> bool:
     return task.revised or (isinstance(report, devices.TaskCompleted) and report.outcome is Outcome.REWORK)
 
 
-def apply(floor: Floor, reports: Iterable[Reported], now: datetime, backoff: Backoff) -> None:
-    """Take the reports in one by one; `floor` carries the result."""
+def apply(hand: WorkInHand, reports: Iterable[Reported], now: datetime, backoff: Backoff) -> None:
+    """Take the reports in one by one; `hand` carries the result."""
     for reported in reports:
         report, cause, warning = reported
-        task = floor.tasks.get(report.task_id)
+        task = hand.tasks.get(report.task_id)
         reason = ignored(task, report, cause.site)
         if task is None or reason is not None:
-            floor.send(_ignored_event(report, reason or execution.IgnoredReason.UNKNOWN_TASK, warning), cause)
+            hand.send(_ignored_event(report, reason or execution.IgnoredReason.UNKNOWN_TASK, warning), cause)
             continue
-        _apply(floor, task, Statement(report, cause, now, warning=warning), backoff)
+        _apply(hand, task, Statement(report, cause, now, warning=warning), backoff)
 
 
-def _apply(floor: Floor, task: Task, said: Statement, backoff: Backoff) -> None:
+def _apply(hand: WorkInHand, task: Task, said: Statement, backoff: Backoff) -> None:
     report = said.report
     if isinstance(report, devices.TaskCompleted):
-        wanted = floor.routing(task).steps[task.step].pieces or 1
+        wanted = hand.routing(task).steps[task.step].pieces or 1
         count = pieces.told(task, report, wanted)
         if count is not None:
-            _counted(floor, task, report, count, wanted, said)
+            _counted(hand, task, report, count, wanted, said)
             return
-    floor.causes[task.project_id] = said.cause
-    task = begun(floor, task)
+    hand.causes[task.project_id] = said.cause
+    task = begun(hand, task)
     match report:
         case devices.TaskStarted():
-            floor.put(task.moved_to(TaskState.RUNNING))
+            hand.put(task.moved_to(TaskState.RUNNING))
         case devices.TaskFailed():
-            _failed(floor, task, report, said, backoff)
+            _failed(hand, task, report, said, backoff)
         case devices.TaskCompleted(outcome=Outcome.GOOD):
-            done = completed_well(floor, task, said)
-            floor.send(completed_event(floor, done, said), said.cause)
+            done = completed_well(hand, task, said)
+            hand.send(completed_event(hand, done, said), said.cause)
         case devices.TaskCompleted(outcome=Outcome.SCRAP):
-            done = scrapped(floor, task, said)
-            floor.send(completed_event(floor, done, said), said.cause)
+            done = scrapped(hand, task, said)
+            hand.send(completed_event(hand, done, said), said.cause)
         case devices.TaskCompleted(outcome=Outcome.REWORK):
-            reworked(floor, task, report, said)
+            reworked(hand, task, report, said)
         case _:
             raise TypeError(f"{type(report).__name__} is not a report")
 
 
 def _counted(
-    floor: Floor, task: Task, report: devices.TaskCompleted, count: Pieces, wanted: int, said: Statement
+    hand: WorkInHand, task: Task, report: devices.TaskCompleted, count: Pieces, wanted: int, said: Statement
 ) -> None:
     reason = pieces.moves(task, report, count, wanted)
     if reason is not None:
-        floor.send(_ignored_event(report, reason, said.warning), said.cause)
+        hand.send(_ignored_event(report, reason, said.warning), said.cause)
         return
-    floor.causes[task.project_id] = said.cause
-    pieces.made(floor, begun(floor, task), count, wanted, said)
+    hand.causes[task.project_id] = said.cause
+    pieces.made(hand, begun(hand, task), count, wanted, said)
 
 
-def _failed(floor: Floor, task: Task, report: devices.TaskFailed, said: Statement, backoff: Backoff) -> None:
-    retry = report.retryable and task.attempt < floor.routing(task).steps[task.step].max_attempts
+def _failed(hand: WorkInHand, task: Task, report: devices.TaskFailed, said: Statement, backoff: Backoff) -> None:
+    retry = report.retryable and task.attempt < hand.routing(task).steps[task.step].max_attempts
     retry_at = said.now + backoff.before(task.attempt + 1) if retry else None
     failed = execution.TaskFailed(
-        **floor.said_place(task, said), device_type=task.device_type, reason=report.reason, retry_at=retry_at
+        **hand.said_place(task, said), device_type=task.device_type, reason=report.reason, retry_at=retry_at
     )
-    floor.send(failed, said.cause)
-    attempt_failed(floor, task, said, report.reason, retry_at)
+    hand.send(failed, said.cause)
+    attempt_failed(hand, task, said, report.reason, retry_at)
 
 
 def _ignored_event(report: Report, reason: execution.IgnoredReason, warning: str | None) -> execution.ReportIgnored:

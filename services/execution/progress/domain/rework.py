@@ -7,25 +7,25 @@ from libs.contracts.devices import TaskCompleted
 from services.execution.orders.domain.routing import Routing
 from services.execution.orders.domain.task import FRESH, NO_PIECES, Task, TaskState, again
 from services.execution.progress.domain.outcomes import completed_event, hold
-from services.execution.progress.domain.work_in_hand import Floor, Statement
+from services.execution.progress.domain.work_in_hand import Statement, WorkInHand
 
 
-def reworked(floor: Floor, task: Task, report: TaskCompleted, said: Statement) -> None:
+def reworked(hand: WorkInHand, task: Task, report: TaskCompleted, said: Statement) -> None:
     """A device sends the execution back; what cannot be followed is held for an operator."""
-    routing = floor.routing(task)
+    routing = hand.routing(task)
     step = report.rework_from_step or task.step
-    siblings = floor.of_execution(task)
+    siblings = hand.of_execution(task)
     before = max(other.reworks for other in siblings)
-    problem = _problem(routing, step, task.step, before, floor.policy(task).max_reworks)
+    problem = _problem(routing, step, task.step, before, hand.policy(task).max_reworks)
     if problem is not None:
-        hold(floor, task, said, problem)
+        hold(hand, task, said, problem)
         return
     void = voided(routing, step, siblings)
-    floor.put(task)
-    send_back(floor, task, step, said, reworks=before + 1)
-    floor.freed(task)
-    floor.record(task, said, "REWORK", False, voids=void)
-    floor.send(completed_event(floor, task, said), said.cause)
+    hand.put(task)
+    send_back(hand, task, step, said, reworks=before + 1)
+    hand.freed(task)
+    hand.record(task, said, "REWORK", False, voids=void)
+    hand.send(completed_event(hand, task, said), said.cause)
 
 
 def _problem(routing: Routing, step: int, reporting: int, before: int, most: int) -> str | None:
@@ -38,22 +38,22 @@ def _problem(routing: Routing, step: int, reporting: int, before: int, most: int
     return None
 
 
-def send_back(floor: Floor, task: Task, step: int, said: Statement, *, reworks: int | None = None) -> None:
+def send_back(hand: WorkInHand, task: Task, step: int, said: Statement, *, reworks: int | None = None) -> None:
     """The step can be done anew, all behind it wait for it; `task` is the one that is spoken of: it is not revoked."""
-    routing = floor.routing(task)
-    for other in floor.of_execution(task):
+    routing = hand.routing(task)
+    for other in hand.of_execution(task):
         if other.step != step and other.step not in routing.behind[step]:
             continue
         if other.state is TaskState.CANCELLED:
             continue
         if other.state.live and other.id != task.id:
-            floor.revoke(other, f"step {step} is to be done again", said.cause)
+            hand.revoke(other, f"step {step} is to be done again", said.cause)
         state = TaskState.READY if other.step == step else TaskState.BLOCKED
         fresh_until = said.now + FRESH if state is TaskState.READY else None
         back = again(other, routing, state, fresh_until).but(revised=True, pieces=NO_PIECES)
-        floor.put(back if reworks is None else back.but(reworks=reworks))
+        hand.put(back if reworks is None else back.but(reworks=reworks))
         if state is TaskState.READY:
-            floor.ready(back)
+            hand.ready(back)
 
 
 def voided(routing: Routing, step: int, tasks: Iterable[Task]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The part of the floor that a batch of messages touches, and what becomes of it."""
+"""The work in hand: orders and tasks that a batch of messages is about, and what becomes of them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Statement(NamedTuple):
 
 
 @dataclass
-class Floor:
+class WorkInHand:
     """`tasks` holds the tasks that are spoken of, and all tasks of their executions where those are more than a chain
     that only went forward."""
 
@@ -53,7 +53,7 @@ class Floor:
     causes: dict[str, Cause] = field(default_factory=dict)
     """By project: the message that moved it last."""
     out: list[Out] = field(default_factory=list)
-    nudges: set[tuple[str, str]] = field(default_factory=set)
+    wake_ups: set[tuple[str, str]] = field(default_factory=set)
     """(site, device type) where a task became ready or a slot free."""
 
     def __post_init__(self) -> None:
@@ -97,11 +97,11 @@ class Floor:
 
     def ready(self, task: Task) -> None:
         """Tell those who may take the task that it waits."""
-        self.nudges.update((task.site, device_type) for device_type in (task.device_type, *task.alternatives))
+        self.wake_ups.update((task.site, device_type) for device_type in (task.device_type, *task.alternatives))
 
     def freed(self, task: Task) -> None:
         """Tell those among whom it was held that a slot is free."""
-        self.nudges.add((task.site, task.held_by_type))
+        self.wake_ups.add((task.site, task.held_by_type))
 
     def send(self, message: Message, cause: Cause) -> None:
         self.out.append(Out(message, cause))

@@ -13,7 +13,7 @@ from services.execution.orders.domain.task import Task
 from services.execution.orders.ports import Generations, Routings, Tasks, WorkOrders
 from services.execution.progress.domain.by_hand import Command, decide, revives
 from services.execution.progress.domain.withdrawal import newest_open, steps_of
-from services.execution.progress.domain.work_in_hand import Floor
+from services.execution.progress.domain.work_in_hand import WorkInHand
 from services.execution.progress.handlers.settling import send_all, settle_orders
 from services.execution.progress.ports import Ledger
 
@@ -33,27 +33,27 @@ class ByHandHandlers:
     dispatch: DispatchHandlers
 
     async def on_commands(self, run: Sequence[Incoming[Command]], work: Work) -> None:
-        floor = await self._load({message.data.task_id for message in run}, work)
-        spoken_of = {task.execution_key: task for task in floor.tasks.values()}
+        hand = await self._load({message.data.task_id for message in run}, work)
+        spoken_of = {task.execution_key: task for task in hand.tasks.values()}
         known = await self.ledger.of_executions(work, spoken_of)
         for message in run:
-            task = floor.tasks.get(message.data.task_id)
+            task = hand.tasks.get(message.data.task_id)
             if task is not None and revives(task, message.data):
-                await self._load_newest_open(floor, task, work)
-            decide(floor, message.data, known, message.cause, work.now)
-        await self.ledger.append(work, floor.facts)
-        await self.tasks.save(work, floor.changes)
+                await self._load_newest_open(hand, task, work)
+            decide(hand, message.data, known, message.cause, work.now)
+        await self.ledger.append(work, hand.facts)
+        await self.tasks.save(work, hand.changes)
         # Reports come in on another topic, maybe in another process, at the same moment: whoever writes a task of
         # an execution that was decided about here must not do so without knowing.
-        await self.tasks.touch(work, _beside(floor))
-        send_all(floor, work)
-        moved = await settle_orders(floor, self.generations, self.window, work)
+        await self.tasks.touch(work, _beside(hand))
+        send_all(hand, work)
+        moved = await settle_orders(hand, self.generations, self.window, work)
         await self.orders.save(work, [order for order, _ in moved.values()])
-        arrivals = Arrivals(floor.tasks[id_] for id_ in floor.created)
-        await self.dispatch.look_along(floor.nudges, arrivals, work)
+        arrivals = Arrivals(hand.tasks[id_] for id_ in hand.created)
+        await self.dispatch.look_along(hand.wake_ups, arrivals, work)
         await self.tasks.create(work, arrivals.left)
 
-    async def _load(self, task_ids: Collection[str], work: Work) -> Floor:
+    async def _load(self, task_ids: Collection[str], work: Work) -> WorkInHand:
         """The tasks with all others of their executions."""
         tasks = await self.tasks.load(work, task_ids)
         orders = await self.orders.load(work, {task.project_id for task in tasks.values()})
@@ -64,23 +64,23 @@ class ByHandHandlers:
         others = {
             task.execution_key.task(step) for task in tasks.values() for step in routings[task.snapshot_id].steps
         } - tasks.keys()
-        return Floor(orders, routings, tasks | await self.tasks.load(work, others), self.policies)
+        return WorkInHand(orders, routings, tasks | await self.tasks.load(work, others), self.policies)
 
-    async def _load_newest_open(self, floor: Floor, task: Task, work: Work) -> None:
+    async def _load_newest_open(self, hand: WorkInHand, task: Task, work: Work) -> None:
         """All executions from the newest down to one that is open."""
-        last = floor.plan(task).requested
-        steps = steps_of(floor, task)
+        last = hand.plan(task).requested
+        steps = steps_of(hand, task)
         while last > 0:
             first = max(1, last - EXECUTIONS_AT_ONCE + 1)
             keys = [task.execution_key._replace(number=number) for number in range(first, last + 1)]
-            ids = {key.task(step) for key in keys for step in steps} - floor.tasks.keys()
-            floor.load(await self.tasks.load(work, ids))
-            if newest_open(floor, task, down_to=first) is not None:
+            ids = {key.task(step) for key in keys for step in steps} - hand.tasks.keys()
+            hand.load(await self.tasks.load(work, ids))
+            if newest_open(hand, task, down_to=first) is not None:
                 return
             last = first - 1
 
 
-def _beside(floor: Floor) -> set[str]:
+def _beside(hand: WorkInHand) -> set[str]:
     """Tasks of executions of which something was changed, that were not changed themselves."""
-    keys = {floor.tasks[id_].execution_key for id_ in floor.changed | floor.created}
-    return {id_ for id_, task in floor.tasks.items() if task.execution_key in keys} - floor.changed - floor.created
+    keys = {hand.tasks[id_].execution_key for id_ in hand.changed | hand.created}
+    return {id_ for id_, task in hand.tasks.items() if task.execution_key in keys} - hand.changed - hand.created

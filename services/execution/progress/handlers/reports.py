@@ -13,7 +13,7 @@ from services.execution.orders.domain.routing import Routing
 from services.execution.orders.ports import Generations, Routings, Tasks, WorkOrders
 from services.execution.progress.domain.outcomes import Backoff
 from services.execution.progress.domain.progress import Reported, apply, needs_siblings
-from services.execution.progress.domain.work_in_hand import Floor
+from services.execution.progress.domain.work_in_hand import WorkInHand
 from services.execution.progress.handlers.settling import send_all, settle_orders
 from services.execution.progress.ports import Ledger
 
@@ -31,18 +31,18 @@ class ProgressHandlers:
     dispatch: DispatchHandlers
 
     async def on_reports(self, run: Sequence[Incoming[Report]], work: Work) -> None:
-        floor = await self._load(run, work)
+        hand = await self._load(run, work)
         reported = (Reported(message.data, message.cause, message.warning) for message in run)
-        apply(floor, reported, work.now, self.backoff)
-        await self.ledger.append(work, floor.facts)
-        await self.tasks.save(work, floor.changes)
-        send_all(floor, work)
-        await self.orders.add(work, await settle_orders(floor, self.generations, self.window, work))
-        arrivals = Arrivals(floor.tasks[id_] for id_ in floor.created)
-        await self.dispatch.look_along(floor.nudges, arrivals, work)
+        apply(hand, reported, work.now, self.backoff)
+        await self.ledger.append(work, hand.facts)
+        await self.tasks.save(work, hand.changes)
+        send_all(hand, work)
+        await self.orders.add(work, await settle_orders(hand, self.generations, self.window, work))
+        arrivals = Arrivals(hand.tasks[id_] for id_ in hand.created)
+        await self.dispatch.look_along(hand.wake_ups, arrivals, work)
         await self.tasks.create(work, arrivals.left)
 
-    async def _load(self, run: Sequence[Incoming[Report]], work: Work) -> Floor:
+    async def _load(self, run: Sequence[Incoming[Report]], work: Work) -> WorkInHand:
         tasks = await self.tasks.load(work, {message.data.task_id for message in run})
         orders = await self.orders.load(work, {task.project_id for task in tasks.values()})
         routings: dict[str, Routing] = {}
@@ -63,4 +63,4 @@ class ProgressHandlers:
         } - tasks.keys()
         if siblings:
             tasks |= await self.tasks.load(work, siblings)
-        return Floor(orders, routings, tasks, self.policies)
+        return WorkInHand(orders, routings, tasks, self.policies)

@@ -8,22 +8,22 @@ from libs.messaging.work import Work
 from services.execution.orders.domain.settlement import settle
 from services.execution.orders.domain.work_order import WorkOrder
 from services.execution.orders.ports import Asked, Generations
-from services.execution.progress.domain.work_in_hand import Floor
+from services.execution.progress.domain.work_in_hand import WorkInHand
 
 Moved = Mapping[str, tuple[WorkOrder, Counter[tuple[str, str, str]]]]
 """By project: the order as it is now, and the increments that made it so."""
 
 
-async def settle_orders(floor: Floor, generations: Generations, window: int, work: Work) -> Moved:
+async def settle_orders(hand: WorkInHand, generations: Generations, window: int, work: Work) -> Moved:
     """Everything is sent and asked for; the orders are still to be written."""
     moved: dict[str, tuple[WorkOrder, Counter[tuple[str, str, str]]]] = {}
     asked: list[Asked] = []
-    for project_id, counts in floor.counts.items():
-        order = floor.orders[project_id]
-        limit = floor.policies.of(order.site).max_replacements
-        settled, increments, messages = settle(order, counts, floor.routings, window, work.now, limit)
+    for project_id, counts in hand.counts.items():
+        order = hand.orders[project_id]
+        limit = hand.policies.of(order.site).max_replacements
+        settled, increments, messages = settle(order, counts, hand.routings, window, work.now, limit)
         moved[project_id] = settled, increments
-        cause = floor.causes[project_id]
+        cause = hand.causes[project_id]
         for message, sequence in messages:
             work.send(message, cause, sequence=sequence)
         asked += [Asked(message, cause) for message, _ in messages if isinstance(message, GenerateTasks)]
@@ -31,6 +31,6 @@ async def settle_orders(floor: Floor, generations: Generations, window: int, wor
     return moved
 
 
-def send_all(floor: Floor, work: Work) -> None:
-    for message, cause in floor.out:
+def send_all(hand: WorkInHand, work: Work) -> None:
+    for message, cause in hand.out:
         work.send(message, cause)

@@ -1,4 +1,4 @@
-"""The read models of the floor: one collection for devices, for held device types, for reservations, for calendars."""
+"""The read models of the shop floor: a collection each for devices, held device types, reservations and calendars."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
