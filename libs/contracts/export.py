@@ -1,6 +1,8 @@
 """JSON Schemas of all message versions, for those who do not read Python: `python -m libs.contracts.export`.
 
-With `--check` nothing is written; stale files are named and the exit code is 1.
+With `--check` nothing is written: stale files are named, and what changed in the messages since the last release is
+told; the exit code is 1 when a file is stale or a change is incompatible. `--release VERSION` makes the messages as
+they are now the baseline of later checks.
 """
 
 import argparse
@@ -11,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import libs.contracts  # noqa: F401  (registers every message)
-from libs.contracts.base import Message, all_messages
+from libs.contracts import compatibility
+from libs.contracts.base import Message, all_messages, older_versions
 
 EXAMPLES = Path(__file__).parent / "examples"
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -37,12 +40,14 @@ def schema_of(cls: type[Message]) -> dict[str, Any]:
     }
 
 
+def schemas() -> dict[str, dict[str, Any]]:
+    """The schema of every message version, by file name."""
+    return {artefact_name(cls): schema_of(cls) for cls in all_messages().values()}
+
+
 def texts() -> dict[str, str]:
     """The content of every schema file, by file name."""
-    return {
-        artefact_name(cls): json.dumps(schema_of(cls), indent=2, ensure_ascii=False) + "\n"
-        for cls in all_messages().values()
-    }
+    return {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in schemas().items()}
 
 
 def stale(folder: Path = SCHEMAS) -> list[str]:
@@ -64,13 +69,29 @@ def export(folder: Path = SCHEMAS) -> list[str]:
     return changed
 
 
+def check() -> int:
+    """Name what is stale, tell what changed since the last release; the exit code."""
+    names, baseline = stale(), compatibility.released(compatibility.RELEASED)
+    found = compatibility.changes(baseline.schemas, schemas(), older_versions())
+    sys.stderr.writelines(f"stale: {SCHEMAS.name}/{name}\n" for name in names)
+    sys.stdout.write(compatibility.report(baseline.version, found))
+    return int(bool(names) or any(change.verdict is compatibility.Verdict.INCOMPATIBLE for change in found))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m libs.contracts.export", description="Export the JSON Schemas.")
-    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 when a schema is stale")
-    if parser.parse_args(arguments).check:
-        names = stale()
-        sys.stderr.writelines(f"stale: {SCHEMAS.name}/{name}\n" for name in names)
-        return 1 if names else 0
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument(
+        "--check", action="store_true", help="write nothing, exit 1 when a schema is stale or incompatible"
+    )
+    ways.add_argument("--release", metavar="VERSION", help="make the current schemas the baseline of later checks")
+    wanted = parser.parse_args(arguments)
+    if wanted.check:
+        return check()
+    if wanted.release:
+        compatibility.write_release(compatibility.Release(wanted.release, schemas()), compatibility.RELEASED)
+        sys.stdout.write(f"{compatibility.RELEASED.name}\n")
+        return 0
     sys.stdout.writelines(f"{SCHEMAS.name}/{name}\n" for name in export())
     return 0
 

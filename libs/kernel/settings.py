@@ -14,40 +14,50 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FACTORY_", frozen=True, extra="ignore")
 
-    kafka: Address = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port[,host:port]")
-    kafka_replicas: int = Field(1, ge=1, description="replicas of the topics that are created; 3 on a cluster")
+    kafka: Address = Field("127.0.0.1:9092", description="The Kafka bootstrap servers, as host:port[,host:port].")
+    kafka_replicas: int = Field(
+        1, ge=1, description="The number of replicas of each topic that a service creates; a cluster has 3."
+    )
     mongodb: str = Field(
         "mongodb://127.0.0.1:27017/?replicaSet=rs0",
         pattern=r"^mongodb(\+srv)?://",
-        description="MongoDB connection string of a replica set",
+        description="The MongoDB connection string; it names a replica set.",
     )
-    redis: str = Field("redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://", description="Redis URL")
-    http_host: str = Field("127.0.0.1", description="address that health, metrics and the API listen on")
-    http_port: int = Field(8080, ge=0, le=65535, description="port of the same; 0 takes a free one")
+    redis: str = Field(
+        "redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://", description="The URL of Redis or Valkey."
+    )
+    http_host: str = Field(
+        "127.0.0.1", description="The address on which a service serves health, metrics and its API."
+    )
+    http_port: int = Field(8080, ge=0, le=65535, description="The TCP port beside this address; 0 takes a free one.")
     namespace: str = Field(
         "",
         pattern=r"^[A-Za-z0-9_-]{0,32}$",
-        description="prefix of topics, groups and databases, so that several factories share one cluster",
+        description="A prefix of topics, consumer groups and databases, so that several factories share one cluster.",
     )
     mongo_driver: Literal["motor", "pymongo"] = Field(
-        "motor", validation_alias="MONGO_DRIVER", description="which asynchronous driver talks to MongoDB"
+        "motor", validation_alias="MONGO_DRIVER", description="The asynchronous driver that talks to MongoDB."
     )
     instance: str = Field(
         "",
         pattern=r"^[A-Za-z0-9._-]{0,64}$",
-        description="stable name of this process among those of its service (a StatefulSet's pod name, say); one that"
-        " comes back under its name takes its partitions over at once, without a rebalance",
+        description="The stable name of this process among those of its service, e.g. a StatefulSet's pod name. A"
+        " process that comes back under its name takes its partitions over at once, without a rebalance.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
-    log_format: Literal["json", "console"] = Field("json", description="json for machines, console for eyes")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level that is logged."
+    )
+    log_format: Literal["json", "console"] = Field(
+        "json", description="The form of a log line: json for machines, console for eyes."
+    )
     keep_days: int = Field(
         35,
         ge=31,
         le=3650,
-        description="how long what is over is remembered (finished sagas, tombstones): longer than any topic of"
-        " commands and any dead letter that could still be replayed, 30 days",
+        description="The days for which finished sagas, tombstones and the like are remembered: longer than any topic"
+        " of commands keeps a record, and longer than the 30 days in which a dead letter can be replayed.",
     )
-    batch_size: int = Field(500, ge=1, le=5000, description="messages handled in one transaction, at most")
+    batch_size: int = Field(500, ge=1, le=5000, description="The most messages that one transaction handles.")
 
     @classmethod
     def from_environment(cls) -> Self:

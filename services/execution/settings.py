@@ -63,54 +63,85 @@ def _policies(value: Any) -> dict[str, SitePolicy]:
 
 
 class ExecutionSettings(Settings):
-    window: int = Field(1000, ge=1, le=100_000, description="executions of a line that one refill asks for")
+    window: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="The executions of a line that execution asks for at a time, when its open work runs low.",
+    )
     max_executions: int = Field(
-        1_000_000, ge=1, le=MOST_EXECUTIONS, description="executions that one line may take, all its recipes together"
+        1_000_000, ge=1, le=MOST_EXECUTIONS, description="The most executions of one line, all its recipes together."
     )
     no_device: NoDevice = Field(
         NoDevice.WARN,
-        description="when no device is registered for a step: warn activates with a warning, refuse does not activate",
+        description="What an activation does when no device is registered for a step: warn activates with a warning,"
+        " refuse does not activate.",
     )
     max_replacements: int = Field(
-        MAX_REPLACEMENTS, ge=0, description="scrapped executions of a recipe in one line before the order halts"
+        MAX_REPLACEMENTS,
+        ge=0,
+        description="The most executions of a recipe in one line that are replaced after scrap; then the order halts.",
     )
-    max_reworks: int = Field(MAX_REWORKS, ge=0, description="how often one execution is reworked before it is held")
+    max_reworks: int = Field(
+        MAX_REWORKS, ge=0, description="The most times that one execution is reworked; then its task is held."
+    )
     archive_after_days: float = Field(
-        30.0, ge=0, le=36_500, description="days after which the tasks of a closed order are archived"
+        30.0, ge=0, le=36_500, description="The days after which the tasks of a closed order move to the archive."
     )
     dispatch_rule: Rule = Field(
-        Rule.PRIORITY, description="which waiting task is handed out first: " + ", ".join(rule.value for rule in Rule)
+        Rule.PRIORITY, description="The rule by which the ready task is chosen that is handed out first."
     )
     aging_after_hours: float = Field(
-        24.0, ge=0, le=100_000, description="hours after its release from which on waiting makes an order more urgent"
+        24.0,
+        ge=0,
+        le=100_000,
+        description="The hours after an order's release from which on waiting adds to its score.",
     )
     aging_per_day: float = Field(
-        10.0, ge=0, le=1000, description="score that an order gains a day from then on; a level of priority is 10"
+        10.0,
+        ge=0,
+        le=1000,
+        description="The score that a waiting order then gains in a day; one level of priority is a score of 10.",
     )
     site_policies: Annotated[dict[str, SitePolicy], NoDecode, BeforeValidator(_policies)] = Field(
         {},
-        description="sites that differ in some of "
+        description="The sites that differ in some of these settings, each as the setting of its name: "
         + ", ".join(SitePolicy.model_fields)
-        + ', as JSON by site: {"north": {"no_device": "refuse", "max_executions": 5000}}',
+        + '. The value is JSON by site, e.g. {"north": {"no_device": "refuse", "max_executions": 5000}}.',
     )
-    lease_seconds: float = Field(30.0, gt=0, le=86_400, description="how long a lease holds without a heartbeat")
+    lease_seconds: float = Field(
+        30.0, gt=0, le=86_400, description="The seconds that a lease holds without a heartbeat."
+    )
     grace_seconds: float = Field(
-        5.0, ge=0, le=3600, description="how long a lease that has run out, or its device, is still waited for"
+        5.0,
+        ge=0,
+        le=3600,
+        description="The seconds for which a lease that has run out, or its device, is still waited for.",
     )
     silence_seconds: float = Field(
-        30.0, gt=0, le=86_400, description="without a heartbeat for so long, a device is taken for OFFLINE"
+        30.0, gt=0, le=86_400, description="The seconds without a heartbeat after which a device counts as OFFLINE."
     )
-    retry_seconds: float = Field(1.0, ge=0, le=3600, description="pause before the second attempt; doubled each time")
-    longest_retry_seconds: float = Field(60.0, ge=0, le=86_400, description="longest pause between two attempts")
+    retry_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=3600,
+        description="The pause before a task's second attempt, in seconds; it doubles with each further attempt.",
+    )
+    longest_retry_seconds: float = Field(
+        60.0, ge=0, le=86_400, description="The longest pause between two attempts of a task, in seconds."
+    )
     generation_patience_seconds: float = Field(
-        30.0, gt=0, le=3600, description="how long task batches may be under way before they are asked for again"
+        30.0,
+        gt=0,
+        le=3600,
+        description="The seconds that task batches may be under way before they are asked for again.",
     )
-    leases_at_once: int = Field(500, ge=1, le=5000, description="leases that one transaction grants, at most")
+    leases_at_once: int = Field(500, ge=1, le=5000, description="The most leases that one transaction grants.")
 
     look_along: bool = Field(
         True,
-        description="whether free slots are filled in the transaction that counts the reports which freed them; else in"
-        " one of its own, after a message",
+        description="Whether the dispatch pass for slots that reports free runs in the transaction that counts these"
+        " reports; if not, a wake-up message asks for it, and it runs in a transaction of its own.",
     )
 
     @property
