@@ -8,8 +8,8 @@ from rich.table import Table
 
 from libs.devkit.counting import Recount
 from libs.devkit.simulators.display import error_lines, plain, seconds
-from libs.devkit.simulators.floor import Tally
 from libs.devkit.simulators.orders import Order, OrderState
+from libs.devkit.simulators.stations import Tally
 
 NUMBERS = ("target", "produced", "scrapped", "replacements", "tasks")
 

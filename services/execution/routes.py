@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import get_args
 
 from libs.contracts import devices, topics
+from libs.contracts.equipment import HoldDevice, ReleaseDevice
 from libs.contracts.execution import RebaseWorkOrder
-from libs.contracts.floor import ExplainTask, HoldDevice, ReleaseDevice
+from libs.contracts.explanation import ExplainTask
 from libs.contracts.task_generation import TaskBatch
 from libs.messaging.routes import Subscription, Tick
 from services.execution.dispatch.handlers.leases import LeaseHandlers

@@ -6,12 +6,12 @@ from libs.runtime.service import Backends, Service
 from services.gateway.adapters.mongo.answers import MongoAnswers
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.adapters.mongo.commands import MongoKeys, MongoOutcomes
-from services.gateway.adapters.mongo.floor import MongoFloor
+from services.gateway.adapters.mongo.equipment import MongoEquipment
 from services.gateway.adapters.mongo.projects import MongoProjects
 from services.gateway.adapters.mongo.staged import MongoStaged
 from services.gateway.api.app import make_app
 from services.gateway.commands import Commands
-from services.gateway.floor_handlers import FloorProjections
+from services.gateway.equipment_handlers import EquipmentProjections
 from services.gateway.handlers import Projections
 from services.gateway.ports import ReadModels
 from services.gateway.questions import Questions
@@ -21,7 +21,7 @@ from services.gateway.routes import routes
 def build(settings: Settings | None = None) -> Service:
     backends = Backends("gateway", settings or Settings.from_environment())
     catalog, projects = MongoCatalog(backends.database), MongoProjects(backends.database)
-    staged, floor = MongoStaged(backends.database), MongoFloor(backends.database)
+    staged, floor = MongoStaged(backends.database), MongoEquipment(backends.database)
     outcomes, keys = MongoOutcomes(backends.database), MongoKeys(backends.database)
     answers = MongoAnswers(backends.database)
     commands = Commands(backends.publisher, keys, outcomes, backends.tracer, backends.metrics)
@@ -30,7 +30,7 @@ def build(settings: Settings | None = None) -> Service:
     return Service(
         backends,
         subscriptions=routes(
-            Projections(catalog, projects, staged, outcomes), FloorProjections(floor, answers, outcomes)
+            Projections(catalog, projects, staged, outcomes), EquipmentProjections(floor, answers, outcomes)
         ),
         publishes=(
             topics.CATALOG_COMMANDS,

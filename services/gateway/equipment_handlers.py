@@ -3,23 +3,24 @@
 from collections.abc import Iterable, Sequence
 
 from libs.contracts.by_hand import TaskControlRefused
-from libs.contracts.floor import DeviceControlRefused, TaskExplained
+from libs.contracts.equipment import DeviceControlRefused
+from libs.contracts.explanation import TaskExplained
 from libs.contracts.reservations import CalendarRefused, ReservationCancelRefused, ReservationRefused
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.gateway.domain import outcomes
-from services.gateway.domain.floor import Key, Told, View, newest, view_of
+from services.gateway.domain.equipment import Key, Told, View, newest, view_of
 from services.gateway.domain.outcomes import Outcome, TaskWord
-from services.gateway.ports import Answers, Floor, Outcomes
+from services.gateway.ports import Answers, Equipment, Outcomes
 from services.gateway.questions import QUESTION_PREFIX
 
 FloorRefusal = DeviceControlRefused | ReservationRefused | ReservationCancelRefused | CalendarRefused
 
 
-class FloorProjections:
+class EquipmentProjections:
     """What the gateway makes of it; it sends nothing."""
 
-    def __init__(self, floor: Floor, answers: Answers, outcomes: Outcomes) -> None:
+    def __init__(self, floor: Equipment, answers: Answers, outcomes: Outcomes) -> None:
         self._floor = floor
         self._answers = answers
         self._outcomes = outcomes

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from libs.contracts.devices import DeviceState
-from libs.contracts.floor import TaskExplained
+from libs.contracts.explanation import TaskExplained
 from libs.messaging.work import Work
 from services.gateway.domain.activation import Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
-from services.gateway.domain.floor import Booking, Device, DeviceCalendar, TypeHold, View
-from services.gateway.domain.floor import Key as FloorKey
+from services.gateway.domain.equipment import Booking, Device, DeviceCalendar, TypeHold, View
+from services.gateway.domain.equipment import Key as FloorKey
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
 
@@ -77,7 +77,7 @@ class Passing(NamedTuple):
     reservation_id: str
 
 
-class Floor(Protocol):
+class Equipment(Protocol):
     """The read models of devices and their plans."""
 
     async def load(self, work: Work, keys: Collection[FloorKey]) -> dict[FloorKey, View]: ...
@@ -113,7 +113,7 @@ class ReadModels:
     catalog: Catalog
     projects: Projects
     staged: Staged
-    floor: Floor
+    floor: Equipment
 
 
 class Answers(Protocol):

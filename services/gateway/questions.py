@@ -1,6 +1,6 @@
 """Questions to other services: asked over Kafka, the answer waited for in the database."""
 
-from libs.contracts.floor import ExplainTask, TaskExplained
+from libs.contracts.explanation import ExplainTask, TaskExplained
 from libs.kernel.ids import new_id
 from services.gateway.commands import Commands, Request
 from services.gateway.ports import Answers

@@ -2,15 +2,15 @@
 
 from typing import get_args
 
-from libs.contracts import by_hand, catalog, execution, floor, projects, task_generation, topics
+from libs.contracts import by_hand, catalog, execution, explanation, projects, task_generation, topics
 from libs.messaging.routes import Subscription
-from services.gateway.domain.floor import Told
+from services.gateway.domain.equipment import Told
 from services.gateway.domain.outcomes import TaskWord
-from services.gateway.floor_handlers import FloorProjections, FloorRefusal
+from services.gateway.equipment_handlers import EquipmentProjections, FloorRefusal
 from services.gateway.handlers import Projections
 
 
-def routes(projections: Projections, floor_projections: FloorProjections) -> tuple[Subscription, ...]:
+def routes(projections: Projections, floor_projections: EquipmentProjections) -> tuple[Subscription, ...]:
     return (
         Subscription(
             topics.CATALOG_EVENTS,
@@ -50,5 +50,5 @@ def routes(projections: Projections, floor_projections: FloorProjections) -> tup
             topics.EXECUTION_DEVICE_EVENTS,
             dict.fromkeys((*get_args(Told), *get_args(FloorRefusal)), floor_projections.on_devices),
         ),
-        Subscription(topics.EXECUTION_ANSWERS, {floor.TaskExplained: floor_projections.on_answers}),
+        Subscription(topics.EXECUTION_ANSWERS, {explanation.TaskExplained: floor_projections.on_answers}),
     )

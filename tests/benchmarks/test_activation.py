@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from libs.devkit.simulators.fleet import DeviceFleet
-from libs.devkit.simulators.floor import Device
+from libs.devkit.simulators.stations import Device
 from tests.benchmarks.conftest import Report
 from tests.e2e.shop import Shop, open_shop
 from tests.e2e.wire import Wire

@@ -3,7 +3,7 @@
     async with DeviceFleet(address, parse_devices("tube-saw=2,welding-robot=1").devices(), speed=100) as fleet:
         await fleet.online()
 
-One consumer, one producer and one loop serve all devices; the shop floor (`floor.py`) says what happens and when.
+One consumer, one producer and one loop serve all devices; the stations (`stations.py`) say what happens and when.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from aiokafka.errors import KafkaError
 
 from libs.devkit.simulators.address import Address
 from libs.devkit.simulators.chance import NO_TROUBLE, Rates
-from libs.devkit.simulators.floor import Device, Floor, Report, Tally
 from libs.devkit.simulators.kafka import Topics
 from libs.devkit.simulators.reader import Reader
 from libs.devkit.simulators.sender import Outgoing, Sender
+from libs.devkit.simulators.stations import Device, Report, Stations, Tally
 from libs.devkit.simulators.wire import Event, NotAnEvent, binary, decode, type_of
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class DeviceFleet:
         source: str = "device-fleet",
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
-        self.floor = Floor(devices, speed=speed, rates=rates, seed=seed)
+        self.floor = Stations(devices, speed=speed, rates=rates, seed=seed)
         self._address = address
         self._site = {"site": site} if site else {}
         self._source = source

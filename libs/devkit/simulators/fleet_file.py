@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from libs.devkit.simulators.chance import NO_TROUBLE, Rates
-from libs.devkit.simulators.floor import Device
+from libs.devkit.simulators.stations import Device
 
 
 class BadFleet(ValueError):

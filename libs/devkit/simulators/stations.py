@@ -85,7 +85,7 @@ class Tally:
         )
 
 
-class Floor:
+class Stations:
     """Takes assignments and revocations, gives reports when their time has come.
 
     `speed` divides every task's expected seconds; with 0 or infinity a task takes no time.

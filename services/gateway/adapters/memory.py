@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from libs.contracts.devices import DeviceState
-from libs.contracts.floor import TaskExplained
+from libs.contracts.explanation import TaskExplained
 from libs.messaging.work import Work
 from services.gateway.domain.activation import Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
-from services.gateway.domain.floor import (
+from services.gateway.domain.equipment import (
     Booking,
     BookingView,
     CalendarView,
@@ -20,7 +20,7 @@ from services.gateway.domain.floor import (
     TypeHold,
     View,
 )
-from services.gateway.domain.floor import Key as FloorKey
+from services.gateway.domain.equipment import Key as FloorKey
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
 from services.gateway.ports import Passing, Position, Remembered
@@ -90,7 +90,7 @@ class MemoryStaged:
         return {side: each for (side, key), each in self._batches.items() if key == (site, project_id)}
 
 
-class MemoryFloor:
+class MemoryEquipment:
     def __init__(self) -> None:
         self._views: dict[FloorKey, View] = {}
 

@@ -12,7 +12,7 @@ from services.gateway.api.devices import devices_router
 from services.gateway.api.openapi import DESCRIPTION, TAGS, TITLE, Api
 from services.gateway.api.planning import calendar_router, reservations_router
 from services.gateway.api.projects import projects_router
-from services.gateway.api.showing import Showing, ShowingFloor
+from services.gateway.api.showing import Showing, ShowingEquipment
 from services.gateway.api.steering import steering_router
 from services.gateway.api.tasks import tasks_router
 from services.gateway.commands import Commands
@@ -37,7 +37,7 @@ def make_app(kernel_routes: list[Any], read: ReadModels, commands: Commands, que
     api = APIRouter(prefix=PREFIX, responses=READING)
     for resource in RESOURCES:
         api.include_router(catalog_router(resource, read, commands))
-    showing, floor = Showing(read.projects, read.staged), ShowingFloor(read.floor)
+    showing, floor = Showing(read.projects, read.staged), ShowingEquipment(read.floor)
     api.include_router(device_types_router(read, commands))
     api.include_router(projects_router(read.projects, showing, commands))
     api.include_router(steering_router(showing, commands))

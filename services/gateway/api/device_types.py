@@ -6,16 +6,16 @@ from fastapi import APIRouter, Body
 from starlette.responses import Response
 
 from libs.contracts.base import Message
-from libs.contracts.floor import HoldDeviceType, ReleaseDeviceType
+from libs.contracts.equipment import HoldDeviceType, ReleaseDeviceType
 from services.gateway.api import PREFIX, answers, examples, models
-from services.gateway.api.floor_bodies import Release, Word
+from services.gateway.api.equipment_bodies import Release, Word
 from services.gateway.api.posting import Posted, Posting
 from services.gateway.api.problems import single
 from services.gateway.api.reading import JsonRoute
 from services.gateway.api.telling import TELLING, tell
 from services.gateway.commands import Commands
 from services.gateway.domain.catalog import Key, Kind
-from services.gateway.domain.floor import TypeHold
+from services.gateway.domain.equipment import TypeHold
 from services.gateway.domain.outcomes import Outcome
 from services.gateway.ports import ReadModels
 

@@ -7,13 +7,13 @@ from starlette.responses import Response
 
 from libs.contracts.base import Code, Message
 from libs.contracts.devices import DeviceState
-from libs.contracts.floor import HoldDevice, ReleaseDevice
+from libs.contracts.equipment import HoldDevice, ReleaseDevice
 from services.gateway.api import answers, examples, models
-from services.gateway.api.floor_bodies import Release, Word
+from services.gateway.api.equipment_bodies import Release, Word
 from services.gateway.api.lists import Cursor, Limit, cut, position_of
 from services.gateway.api.posting import Posted, Posting
 from services.gateway.api.reading import JsonRoute
-from services.gateway.api.showing import ShowingFloor, location_of_device
+from services.gateway.api.showing import ShowingEquipment, location_of_device
 from services.gateway.api.site import SiteHeader
 from services.gateway.api.telling import TELLING, tell
 from services.gateway.commands import Commands
@@ -23,7 +23,7 @@ DeviceTypeFilter = Annotated[Code | None, Query(description="only of this device
 StateFilter = Annotated[DeviceState | None, Query(description="only in this state")]
 
 
-def devices_router(showing: ShowingFloor, commands: Commands) -> APIRouter:
+def devices_router(showing: ShowingEquipment, commands: Commands) -> APIRouter:
     router = APIRouter(prefix="/devices", tags=["devices"], route_class=JsonRoute)
 
     @router.get("", name="list devices", summary="List devices by id", response_model=models.Devices)

@@ -5,12 +5,12 @@ from pydantic import BaseModel, Field
 from libs.contracts.base import Code, Count, Data, Positive, Time
 from libs.contracts.catalog import DeviceTypeContent, ProductContent, RecipeContent
 from libs.contracts.erp import LineProgress
-from libs.contracts.floor import Decision, NotYet, Ranked
+from libs.contracts.explanation import Decision, NotYet, Ranked
 from libs.contracts.projects import ProjectState
 from libs.contracts.reservations import WorkingCalendar
 from services.gateway.api.lists import Page
 from services.gateway.domain.activation import Activation, Staging
-from services.gateway.domain.floor import Booking, Device
+from services.gateway.domain.equipment import Booking, Device
 from services.gateway.domain.projects import MOST_REBASES, Project, Rebase
 
 

@@ -9,16 +9,16 @@ from libs.contracts.base import Message, Time
 from libs.contracts.reservations import BookReservation, CancelReservation, RemoveCalendar, ReservationKind, SetCalendar
 from libs.kernel.clock import rfc3339, utc_now
 from services.gateway.api import answers, examples, models
-from services.gateway.api.floor_bodies import CalendarWish, ReservationWish
+from services.gateway.api.equipment_bodies import CalendarWish, ReservationWish
 from services.gateway.api.lists import Cursor, Limit, cut, moment_of
 from services.gateway.api.posting import Posted, Posting
 from services.gateway.api.problems import single
 from services.gateway.api.reading import JsonRoute
-from services.gateway.api.showing import ShowingFloor, location_of_device
+from services.gateway.api.showing import ShowingEquipment, location_of_device
 from services.gateway.api.site import SiteHeader
 from services.gateway.api.telling import TELLING, tell
 from services.gateway.commands import Commands
-from services.gateway.domain.floor import Booking
+from services.gateway.domain.equipment import Booking
 from services.gateway.domain.outcomes import COMMAND_PREFIX, Outcome
 from services.gateway.ports import Passing, Projects
 
@@ -27,7 +27,7 @@ ReasonQuery = Annotated[str | None, Query(max_length=1000, description="why; it 
 Since = Annotated[Time | None, Query(description="those that are not over at that time; left out: now")]
 
 
-def reservations_router(showing: ShowingFloor, projects: Projects, commands: Commands) -> APIRouter:
+def reservations_router(showing: ShowingEquipment, projects: Projects, commands: Commands) -> APIRouter:
     router = APIRouter(prefix="/devices/{device_id}/reservations", tags=["devices"], route_class=JsonRoute)
 
     @router.get(
@@ -126,7 +126,7 @@ def reservations_router(showing: ShowingFloor, projects: Projects, commands: Com
     return router
 
 
-def calendar_router(showing: ShowingFloor, commands: Commands) -> APIRouter:
+def calendar_router(showing: ShowingEquipment, commands: Commands) -> APIRouter:
     router = APIRouter(prefix="/devices/{device_id}/calendar", tags=["devices"], route_class=JsonRoute)
 
     async def say(posting: Posting, device_id: str, message: Message) -> Response:

@@ -4,9 +4,9 @@ from services.gateway.api import PREFIX
 from services.gateway.api.models import ShownActivation, ShownDevice, ShownProject
 from services.gateway.api.problems import single
 from services.gateway.domain.activation import staging
-from services.gateway.domain.floor import Booking, Device
+from services.gateway.domain.equipment import Booking, Device
 from services.gateway.domain.projects import ProjectView, Rebase
-from services.gateway.ports import Floor, Projects, Staged
+from services.gateway.ports import Equipment, Projects, Staged
 
 
 def location_of(project_id: str) -> str:
@@ -40,10 +40,10 @@ class Showing:
         return ShownProject(**view.project.model_dump(), activation=activation, rebases=rebases)
 
 
-class ShowingFloor:
+class ShowingEquipment:
     """Looks devices and their reservations up, in the same way."""
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, floor: Equipment) -> None:
         self.floor = floor
 
     async def known(self, site: str, device_id: str) -> Device:

@@ -17,9 +17,9 @@ from libs.contracts.by_hand import (
     ScrapTask,
     TaskCommand,
 )
-from libs.contracts.floor import ExplainTask
+from libs.contracts.explanation import ExplainTask
 from services.gateway.api import PREFIX, answers, examples, models
-from services.gateway.api.floor_bodies import CorrectionWish, Word
+from services.gateway.api.equipment_bodies import CorrectionWish, Word
 from services.gateway.api.posting import Posted, Traceparent
 from services.gateway.api.problems import RETRY_AFTER_SECONDS, ApiProblem, single
 from services.gateway.api.reading import JsonRoute

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from libs.contracts.base import Code, Data, Positive, Time
 from libs.contracts.devices import DeviceState, PropertyValue
-from libs.contracts.floor import DeviceChanged, DeviceTypeChanged
+from libs.contracts.equipment import DeviceChanged, DeviceTypeChanged
 from libs.contracts.reservations import (
     CalendarChanged,
     Reservation,

@@ -13,7 +13,7 @@ from typing import Any
 
 from libs.devkit.simulators.address import Address
 from libs.devkit.simulators.fleet import DeviceFleet
-from libs.devkit.simulators.floor import Device
+from libs.devkit.simulators.stations import Device
 from libs.devkit.simulators.wire import Event, structured
 from tests.benchmarks.job_shop.instances import Instance
 from tests.benchmarks.job_shop.record import Done, RecordedFloor

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from libs.devkit.simulators.floor import COMPLETED, Floor, Report
+from libs.devkit.simulators.stations import COMPLETED, Report, Stations
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Done:
     """It came while the device was at work: the factory gave a slot away twice."""
 
 
-class RecordedFloor(Floor):
+class RecordedFloor(Stations):
     """The simulated floor, exact as it is: a task takes its expected seconds, counted from when it comes."""
 
     def __init__(self, *args: Any, **more: Any) -> None:

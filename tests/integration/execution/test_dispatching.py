@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from libs.contracts.devices import DeviceStateChanged, TaskAssigned
+from libs.contracts.equipment import HoldDevice, HoldDeviceType
 from libs.contracts.execution import (
     ChangeWorkOrder,
     ControlRequest,
@@ -13,7 +14,7 @@ from libs.contracts.execution import (
     ResumeWorkOrder,
     WorkOrderControlRefused,
 )
-from libs.contracts.floor import ExplainTask, HoldDevice, HoldDeviceType, TaskExplained
+from libs.contracts.explanation import ExplainTask, TaskExplained
 from libs.messaging.background import ticking
 from libs.runtime.service import Service
 from services.execution.app import build

@@ -1,7 +1,7 @@
 """A look reads the devices of a type, and what is planned for them, only when that has changed: then at once."""
 
 from libs.contracts.devices import DeviceState, DeviceStateChanged
-from libs.contracts.floor import HoldDevice, HoldDeviceType, ReleaseDevice, ReleaseDeviceType
+from libs.contracts.equipment import HoldDevice, HoldDeviceType, ReleaseDevice, ReleaseDeviceType
 from libs.kernel.clock import utc_now
 from tests.harness import Kernel
 from tests.integration.execution.planning import book, cancel

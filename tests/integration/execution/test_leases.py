@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from libs.contracts import devices
-from libs.contracts import floor as said_floor
+from libs.contracts import equipment as said_floor
 from libs.contracts.devices import DeviceHeartbeat, DeviceOnline, DeviceStateChanged, TaskAssigned, TaskRevoked
-from libs.contracts.execution import DispatchRequested, IgnoredReason
-from libs.contracts.floor import (
+from libs.contracts.equipment import (
     DeviceChanged,
     DeviceTypeChanged,
     ExpireLeases,
@@ -19,6 +18,7 @@ from libs.contracts.floor import (
     ReleaseDeviceType,
     TaskReturned,
 )
+from libs.contracts.execution import DispatchRequested, IgnoredReason
 from libs.kafka.publisher import KafkaPublisher
 from libs.messaging.background import ticking
 from libs.runtime.service import Service

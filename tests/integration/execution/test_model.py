@@ -24,6 +24,7 @@ from libs.contracts.devices import (
     TaskFailed,
     TaskStarted,
 )
+from libs.contracts.equipment import ExpireLeases
 from libs.contracts.execution import (
     CancelWorkOrder,
     ChangeWorkOrder,
@@ -32,7 +33,6 @@ from libs.contracts.execution import (
     ResumeWorkOrder,
     RevokeLeases,
 )
-from libs.contracts.floor import ExpireLeases
 from libs.kernel.clock import utc_now
 from libs.messaging.background import ticking
 from services.execution.app import build

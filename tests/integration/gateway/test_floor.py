@@ -10,8 +10,9 @@ import httpx
 from libs.contracts.base import Message, Problem
 from libs.contracts.by_hand import HoldTask, TaskControlRefused
 from libs.contracts.catalog import DeviceTypePublished
+from libs.contracts.equipment import DeviceChanged, DeviceTypeChanged, HoldDevice, HoldDeviceType
 from libs.contracts.execution import TaskHeld
-from libs.contracts.floor import DeviceChanged, DeviceTypeChanged, ExplainTask, HoldDevice, HoldDeviceType
+from libs.contracts.explanation import ExplainTask
 from libs.contracts.projects import ProjectState
 from libs.contracts.reservations import (
     BookReservation,

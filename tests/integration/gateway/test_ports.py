@@ -20,7 +20,7 @@ from libs.messaging.work import Work
 from services.gateway.adapters.memory import (
     MemoryAnswers,
     MemoryCatalog,
-    MemoryFloor,
+    MemoryEquipment,
     MemoryKeys,
     MemoryOutcomes,
     MemoryProjects,
@@ -29,19 +29,19 @@ from services.gateway.adapters.memory import (
 from services.gateway.adapters.mongo.answers import MongoAnswers
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.adapters.mongo.commands import MongoKeys, MongoOutcomes
-from services.gateway.adapters.mongo.floor import MongoFloor
+from services.gateway.adapters.mongo.equipment import MongoEquipment
 from services.gateway.adapters.mongo.projects import MongoProjects
 from services.gateway.adapters.mongo.staged import MongoStaged
 from services.gateway.domain.activation import Activation, Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
-from services.gateway.domain.floor import Booking, Device, DeviceCalendar, Part, Told, TypeHold, View, view_of
-from services.gateway.domain.floor import Key as FloorKey
+from services.gateway.domain.equipment import Booking, Device, DeviceCalendar, Part, Told, TypeHold, View, view_of
+from services.gateway.domain.equipment import Key as FloorKey
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import Project, ProjectView, RebaseView
 from services.gateway.ports import (
     Answers,
     Catalog,
-    Floor,
+    Equipment,
     Keys,
     Outcomes,
     Passing,
@@ -63,7 +63,7 @@ class Ports:
     staged: Staged
     outcomes: Outcomes
     keys: Keys
-    floor: Floor
+    floor: Equipment
     answers: Answers
 
     def transaction(self) -> AbstractAsyncContextManager[Any]:
@@ -80,7 +80,7 @@ async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[P
             MemoryStaged(),
             MemoryOutcomes(),
             MemoryKeys(),
-            MemoryFloor(),
+            MemoryEquipment(),
             MemoryAnswers(),
         )
         return
@@ -89,7 +89,7 @@ async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[P
     database = client[f"t{uuid.uuid4().hex[:10]}_factory_gateway"]
     catalog, projects = MongoCatalog(database), MongoProjects(database)
     outcomes, keys = MongoOutcomes(database), MongoKeys(database)
-    floor, answers = MongoFloor(database), MongoAnswers(database)
+    floor, answers = MongoEquipment(database), MongoAnswers(database)
     for each in (catalog, projects, outcomes, keys, floor, answers):
         await each.prepare()
         await each.prepare()

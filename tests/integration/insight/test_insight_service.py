@@ -2,7 +2,8 @@
 
 from libs.contracts import topics
 from libs.contracts.catalog import OrderUnresolvable, RecipeRetired
-from libs.contracts.floor import DeviceTypeChanged, TaskExplained
+from libs.contracts.equipment import DeviceTypeChanged
+from libs.contracts.explanation import TaskExplained
 from libs.contracts.snapshot import SnapshotsReleased
 from libs.kernel.clock import utc_now
 from libs.kernel.settings import Settings

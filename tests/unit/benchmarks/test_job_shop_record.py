@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from libs.devkit.simulators.address import Address
-from libs.devkit.simulators.floor import Device
+from libs.devkit.simulators.stations import Device
 from tests.benchmarks.job_shop.instances import load_instances
 from tests.benchmarks.job_shop.production import Shop
 from tests.benchmarks.job_shop.record import Done, RecordedFloor

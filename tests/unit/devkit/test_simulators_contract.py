@@ -11,9 +11,9 @@ import libs.contracts
 from libs.contracts.base import all_messages
 from libs.devkit.simulators.chance import Rates
 from libs.devkit.simulators.files import KEYS, SAMPLE, Message, load, with_deadline
-from libs.devkit.simulators.floor import Device, Floor
 from libs.devkit.simulators.masterdata import CatalogView
 from libs.devkit.simulators.orders import Order, OrderBook, OrderState
+from libs.devkit.simulators.stations import Device, Stations
 from libs.devkit.simulators.wire import Event, decode
 
 EXAMPLES = Path(libs.contracts.__file__).parent / "examples"
@@ -47,7 +47,7 @@ def test_every_kind_of_message_in_a_file_is_keyed_as_the_contracts_say() -> None
 def test_an_assignment_is_understood_and_its_reports_are_accepted(rates: Rates) -> None:
     event = example("device.task.assigned.v1")
     device = Device(event.data["device_id"], event.data["device_type"])
-    floor = Floor([device], speed=0, rates=rates)
+    floor = Stations([device], speed=0, rates=rates)
     assert floor.assign(event.data, event.extensions, 1e9)
     reports = floor.advance(1e9)
     assert len(reports) == 2
@@ -58,7 +58,7 @@ def test_an_assignment_is_understood_and_its_reports_are_accepted(rates: Rates) 
 def test_a_revocation_is_understood() -> None:
     assigned, revoked = example("device.task.assigned.v1"), example("device.task.revoked.v1")
     task = {**assigned.data, **{name: revoked.data[name] for name in ("task_id", "fence", "device_id")}}
-    floor = Floor([Device(task["device_id"], task["device_type"])])
+    floor = Stations([Device(task["device_id"], task["device_type"])])
     floor.assign(task, {}, 1e9)
     assert floor.revoke(revoked.data, 1e9)
 

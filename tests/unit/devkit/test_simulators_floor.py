@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from libs.devkit.simulators.chance import NO_TROUBLE, Rates, measurements, verdict
-from libs.devkit.simulators.floor import COMPLETED, FAILED, LATE_SECONDS, STARTED, Device, Floor, Report
+from libs.devkit.simulators.stations import COMPLETED, FAILED, LATE_SECONDS, STARTED, Device, Report, Stations
 
 T0 = 1_000_000.0
 
@@ -22,8 +22,8 @@ def task(
     }  # fmt: skip
 
 
-def floor(*, slots: int = 1, speed: float = 1.0, rates: Rates = NO_TROUBLE, seed: int = 1) -> Floor:
-    return Floor([Device("saw-1", "saw", slots), Device("saw-2", "saw", slots)], speed=speed, rates=rates, seed=seed)
+def floor(*, slots: int = 1, speed: float = 1.0, rates: Rates = NO_TROUBLE, seed: int = 1) -> Stations:
+    return Stations([Device("saw-1", "saw", slots), Device("saw-2", "saw", slots)], speed=speed, rates=rates, seed=seed)
 
 
 def said(reports: list[Report]) -> list[tuple[str, int]]:

@@ -6,17 +6,9 @@ from typing import Any
 from libs.contracts.base import Message
 from libs.contracts.by_hand import TaskControlFollowed, TaskControlRefused, TaskControlRepeated, TaskReleased
 from libs.contracts.devices import DeviceState
+from libs.contracts.equipment import DeviceChanged, DeviceControlRefused, DeviceTypeChanged
 from libs.contracts.execution import TaskHeld
-from libs.contracts.floor import (
-    Decision,
-    DeviceChanged,
-    DeviceControlRefused,
-    DeviceTypeChanged,
-    NotYet,
-    Ranked,
-    TaskExplained,
-    WaitReason,
-)
+from libs.contracts.explanation import Decision, NotYet, Ranked, TaskExplained, WaitReason
 from libs.contracts.reservations import (
     CalendarChanged,
     CalendarRefused,

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from libs.contracts.base import Message, jsonable
-from libs.contracts.floor import HoldDevice, HoldDeviceType, ReleaseDevice, ReleaseDeviceType
+from libs.contracts.equipment import HoldDevice, HoldDeviceType, ReleaseDevice, ReleaseDeviceType
 from libs.contracts.reservations import BookReservation, CancelReservation, RemoveCalendar, SetCalendar
-from services.gateway.api import floor_bodies
+from services.gateway.api import equipment_bodies
 from services.gateway.api.examples import CALENDAR, FOR_AN_ORDER, MAINTENANCE, RELEASE, WORD
 from tests.unit.gateway.asking import R_1, W_1, codes, get, with_floor
 from tests.unit.gateway.floor import (
@@ -306,12 +306,12 @@ class TestTelling:
 @pytest.mark.parametrize(
     ("body", "command", "of_path"),
     [
-        (floor_bodies.Word, HoldDevice, {"device_id"}),
-        (floor_bodies.Word, HoldDeviceType, {"device_type"}),
-        (floor_bodies.Release, ReleaseDevice, {"device_id"}),
-        (floor_bodies.Release, ReleaseDeviceType, {"device_type"}),
-        (floor_bodies.ReservationWish, BookReservation, {"device_id"}),
-        (floor_bodies.CalendarWish, SetCalendar, {"device_id"}),
+        (equipment_bodies.Word, HoldDevice, {"device_id"}),
+        (equipment_bodies.Word, HoldDeviceType, {"device_type"}),
+        (equipment_bodies.Release, ReleaseDevice, {"device_id"}),
+        (equipment_bodies.Release, ReleaseDeviceType, {"device_type"}),
+        (equipment_bodies.ReservationWish, BookReservation, {"device_id"}),
+        (equipment_bodies.CalendarWish, SetCalendar, {"device_id"}),
     ],
 )
 def test_a_body_is_its_command_without_what_the_path_names(body: Any, command: Any, of_path: set[str]) -> None:

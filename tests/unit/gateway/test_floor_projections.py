@@ -7,7 +7,7 @@ import pytest
 
 from libs.contracts.base import Message
 from libs.messaging.records import Cause
-from services.gateway.domain.floor import Key, Part, newest, view_of
+from services.gateway.domain.equipment import Key, Part, newest, view_of
 from services.gateway.domain.outcomes import Result
 from tests.unit.gateway.floor import booked, calendar, cancelled, device, device_refused, explained, type_changed
 from tests.unit.gateway.world import NOON, World, event

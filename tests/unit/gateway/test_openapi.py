@@ -14,8 +14,9 @@ from jsonschema import Draft202012Validator
 from libs.contracts.base import Message
 from libs.contracts.by_hand import TaskCommand
 from libs.contracts.catalog import PublishRecipe, RetireRecipe
+from libs.contracts.equipment import HoldDevice, HoldDeviceType, ReleaseDevice, ReleaseDeviceType
 from libs.contracts.erp import OrderRequested
-from libs.contracts.floor import ExplainTask, HoldDevice, HoldDeviceType, ReleaseDevice, ReleaseDeviceType
+from libs.contracts.explanation import ExplainTask
 from libs.contracts.projects import (
     ActivateProject,
     CancelProject,

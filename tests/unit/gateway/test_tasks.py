@@ -18,9 +18,9 @@ from libs.contracts.by_hand import (
     TaskRetried,
 )
 from libs.contracts.execution import TaskCompleted, TaskFailed, TaskProgressed
-from libs.contracts.floor import ExplainTask, TaskExplained
+from libs.contracts.explanation import ExplainTask, TaskExplained
 from libs.messaging.records import Incoming
-from services.gateway.api import floor_bodies
+from services.gateway.api import equipment_bodies
 from services.gateway.api.examples import CORRECTION, WORD
 from tests.unit.gateway.floor import (
     PO_1,
@@ -229,8 +229,8 @@ class TestWord:
 @pytest.mark.parametrize(
     ("body", "command"),
     [
-        (floor_bodies.Word, HoldTask),
-        (floor_bodies.CorrectionWish, CorrectTask),
+        (equipment_bodies.Word, HoldTask),
+        (equipment_bodies.CorrectionWish, CorrectTask),
     ],
 )
 def test_a_body_is_its_command_without_the_task(body: Any, command: Any) -> None:

@@ -34,7 +34,7 @@ from libs.observability.tracing import Tracer
 from services.gateway.adapters.memory import (
     MemoryAnswers,
     MemoryCatalog,
-    MemoryFloor,
+    MemoryEquipment,
     MemoryKeys,
     MemoryOutcomes,
     MemoryProjects,
@@ -42,7 +42,7 @@ from services.gateway.adapters.memory import (
 )
 from services.gateway.api.app import make_app
 from services.gateway.commands import Commands
-from services.gateway.floor_handlers import FloorProjections
+from services.gateway.equipment_handlers import EquipmentProjections
 from services.gateway.handlers import Projections
 from services.gateway.ports import ReadModels
 from services.gateway.questions import Questions
@@ -66,11 +66,11 @@ class World:
 
     def __init__(self) -> None:
         self.catalog, self.projects = MemoryCatalog(), MemoryProjects()
-        self.staged, self.floor = MemoryStaged(), MemoryFloor()
+        self.staged, self.floor = MemoryStaged(), MemoryEquipment()
         self.outcomes, self.keys, self.answers = MemoryOutcomes(), MemoryKeys(), MemoryAnswers()
         self.subscriptions = gateway_routes(
             Projections(self.catalog, self.projects, self.staged, self.outcomes),
-            FloorProjections(self.floor, self.answers, self.outcomes),
+            EquipmentProjections(self.floor, self.answers, self.outcomes),
         )
         self.metrics = Metrics("gateway")
         self.sent: list[Incoming[Any]] = []

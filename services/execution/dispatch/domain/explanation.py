@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from libs.contracts.devices import DeviceState
-from libs.contracts.floor import NotYet, WaitReason
+from libs.contracts.explanation import NotYet, WaitReason
 from libs.contracts.keys import TaskKey
 from libs.kernel.clock import rfc3339
 from services.execution.dispatch.domain.dispatch_pass import FreeDevice, unfit

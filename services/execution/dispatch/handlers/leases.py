@@ -8,8 +8,8 @@ import structlog
 
 from libs.contracts.devices import DeviceHeartbeat, TaskRevoked
 from libs.contracts.envelope import Cause
+from libs.contracts.equipment import ExpireLeases, ReturnReason, TaskReturned
 from libs.contracts.execution import DispatchRequested
-from libs.contracts.floor import ExpireLeases, ReturnReason, TaskReturned
 from libs.messaging.work import Work
 from services.execution.dispatch.domain.assignments import assigned, revoked
 from services.execution.dispatch.domain.leases import given_back, judge

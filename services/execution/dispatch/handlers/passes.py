@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from libs.contracts.envelope import Cause
+from libs.contracts.equipment import DeviceTypeChanged, ExpireLeases, HoldDeviceType, ReleaseDeviceType
 from libs.contracts.execution import DispatchRequested, RevokeLeases
-from libs.contracts.floor import DeviceTypeChanged, ExpireLeases, HoldDeviceType, ReleaseDeviceType
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.dispatch.domain.arrivals import Arrivals

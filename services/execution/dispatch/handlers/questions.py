@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from libs.contracts.floor import Decision, ExplainTask, NotYet, Ranked, TaskExplained, WaitReason
+from libs.contracts.explanation import Decision, ExplainTask, NotYet, Ranked, TaskExplained, WaitReason
 from libs.contracts.keys import TaskKey
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from libs.contracts.floor import DeviceChanged
+from libs.contracts.equipment import DeviceChanged
 from services.execution.equipment.domain.device import Device
 
 

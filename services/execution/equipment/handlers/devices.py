@@ -9,8 +9,8 @@ import structlog
 from libs.contracts.base import Message, Problem
 from libs.contracts.devices import DeviceHeartbeat, DeviceOnline, DeviceStateChanged
 from libs.contracts.envelope import Cause
+from libs.contracts.equipment import DeviceControlRefused, HoldDevice, ReleaseDevice
 from libs.contracts.execution import DispatchRequested
-from libs.contracts.floor import DeviceControlRefused, HoldDevice, ReleaseDevice
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.equipment.domain.device import LOST, Device, heard, hold, online, state_changed

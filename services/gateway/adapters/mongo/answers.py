@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from libs.contracts.base import jsonable
-from libs.contracts.floor import TaskExplained
+from libs.contracts.explanation import TaskExplained
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import IndexModel, UpdateOne
 from libs.messaging.work import Work

@@ -8,7 +8,7 @@ from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne
 from libs.messaging.work import Work
 from services.gateway.adapters.mongo import in_our_words
-from services.gateway.domain.floor import (
+from services.gateway.domain.equipment import (
     Booking,
     BookingView,
     CalendarView,
@@ -42,7 +42,7 @@ PAST_KEPT_SECONDS = 35 * 86_400
 """How long a reservation that is over can still be read: as long as anything of it may come again."""
 
 
-class MongoFloor:
+class MongoEquipment:
     """`_id` begins with the site; neither it nor a code can hold the slash between them."""
 
     def __init__(self, database: driver.Database) -> None:
