@@ -11,7 +11,7 @@ from libs.messaging.memory import MemoryStore, MemoryTransaction
 from libs.messaging.work import Work
 from services.execution.dispatch.domain.arrivals import Arrivals
 from services.execution.dispatch.domain.score import Source
-from services.execution.dispatch.handlers.ready_queue import Waiting
+from services.execution.dispatch.handlers.ready_queue import ReadyQueue
 from services.execution.orders.domain.keys import QueueKey
 from services.execution.orders.domain.ready import HeadRow, in_order
 from services.execution.orders.domain.task import FRESH_SCORE, Task, TaskState
@@ -61,7 +61,7 @@ async def test_every_cut_is_as_if_all_were_written(floor: tuple[list[Task], list
     work = Work(MemoryTransaction(MemoryStore()), "/test", NOW)
     everything = Written(written + arrived)
     for queue in (QueueKey("main", "saw"), QueueKey("main", "press")):
-        sees = Waiting(cast(Any, Written(written)), queue, work, Arrivals(arrived))
+        sees = ReadyQueue(cast(Any, Written(written)), queue, work, Arrivals(arrived))
         assert sorted(await sees.heads()) == sorted(await everything.heads(work, queue))
         for source in SOURCES:
             key = source.key

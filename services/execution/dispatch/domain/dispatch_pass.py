@@ -74,7 +74,7 @@ class Grant(NamedTuple):
     source: Source
     device: Device
     explanation: dict[str, Any]
-    """One and the same for all that were alike in this look."""
+    """One and the same for all that were alike in this pass."""
 
 
 class Slots:

@@ -26,7 +26,7 @@ class Source:
     routing: Routing
     number: int
     borrowed: bool = False
-    """The device type that is looked at is an alternative to the planned one."""
+    """The device type of the dispatch pass is an alternative to the planned one."""
 
     @property
     def key(self) -> SourceKey:

@@ -1,7 +1,7 @@
-"""Free slots × ready tasks → leases; one writer a device type, since its wake_ups share a partition.
+"""Dispatch passes: free slots × ready tasks → leases. A device type has one writer: its wake-ups share a partition.
 
-That writer looks when it is nudged, and along with reports that it has decided. Whoever looks has the turn at the
-device type: if two ever should at the same time, the database lets one of them through.
+A wake-up brings about a pass, and so do reports that the writer of the device type counts, in the same transaction.
+A pass locks its device type: of two that should ever meet, the database lets one through.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -29,7 +29,7 @@ from services.execution.orders.ports import Tasks
 DELAYS_AT_ONCE = 500
 STALE_AT_ONCE = 2000
 TYPES_ALONG = 10
-"""Device types, at most, that are looked at in the transaction that counts reports."""
+"""Device types, at most, that have a dispatch pass in the transaction that counts reports."""
 
 WakeUp = DispatchRequested | RevokeLeases | ExpireLeases | HoldDeviceType | ReleaseDeviceType
 
@@ -45,13 +45,13 @@ class DispatchHandlers:
     lease: timedelta
     leases_at_once: int
     along: bool
-    """Whether it is looked along with reports, and with words of operators."""
+    """Whether reports, and words of operators, bring about passes in their own transaction."""
     is_ours: Callable[[str], bool]
-    """Whether the wake_ups of a device type come to this process."""
+    """Whether the wake-ups of a device type come to this process."""
 
     async def on_wake_ups(self, run: Sequence[Incoming[WakeUp]], work: Work) -> None:
-        """First what was said of the device types; then any number of wake_ups for one of them are one look."""
-        turns = {
+        """First what was said of the device types; then any number of wake-ups of one of them are one pass."""
+        locked = {
             (site, device_type): await self.devices.lock(work, site, device_type)
             for site, device_type in sorted({(message.site, message.data.device_type) for message in run})
         }
@@ -61,28 +61,28 @@ class DispatchHandlers:
                     await self._revoke(message.data, message.cause, work)
                 case HoldDeviceType() | ReleaseDeviceType():
                     place = message.site, message.data.device_type
-                    turns[place] = await self._hold(message.data, message.cause, turns[place], work)
+                    locked[place] = await self._hold(message.data, message.cause, locked[place], work)
                 case ExpireLeases():
                     await self.leases.give_back(message.site, message.data.device_type, work)
                 case DispatchRequested():
                     pass
         for site, device_type in dict.fromkeys((message.site, message.data.device_type) for message in run):
-            await self._dispatch(site, device_type, turns[site, device_type], Arrivals(), work)
+            await self._dispatch(site, device_type, locked[site, device_type], Arrivals(), work)
 
-    async def look_along(self, wake_ups: Collection[tuple[str, str]], arrivals: Arrivals, work: Work) -> None:
+    async def dispatch_along(self, wake_ups: Collection[tuple[str, str]], arrivals: Arrivals, work: Work) -> None:
         """Fill the slots that what was just decided has freed, and those that its next steps wait for.
 
         Those next steps are `arrivals`: what is given away of them is written, what is left the caller writes.
 
         Where the device types are few, and ours, in this same transaction: that saves a way through Kafka, a
-        transaction, and writing as ready what is leased in the next moment. All others are nudged.
+        transaction, and writing as ready what is leased in the next moment. All others are woken up.
         """
         along = self.along and len(wake_ups) <= TYPES_ALONG and not work.again
         for site, device_type in sorted(wake_ups):
             if along and self.is_ours(device_type):
                 work.more_than_needed = True  # what is wrong with what waits is no fault of what was decided
-                turn = await self.devices.lock(work, site, device_type)
-                await self._dispatch(site, device_type, turn, arrivals, work)
+                locked = await self.devices.lock(work, site, device_type)
+                await self._dispatch(site, device_type, locked, arrivals, work)
             else:
                 work.send(DispatchRequested(device_type=device_type), Cause(site=site))
 
@@ -103,16 +103,16 @@ class DispatchHandlers:
             work.send(revoked(task, command.reason or "the order was cancelled"), cause)
 
     async def _hold(
-        self, command: HoldDeviceType | ReleaseDeviceType, cause: Cause, turn: TypeState, work: Work
+        self, command: HoldDeviceType | ReleaseDeviceType, cause: Cause, locked: TypeState, work: Work
     ) -> TypeState:
         reason = command.reason if isinstance(command, HoldDeviceType) else None
         await self.devices.hold_type(work, cause.site, command.device_type, reason)
         changed = DeviceTypeChanged(device_type=command.device_type, held=reason, by=command.by, at=work.now)
         work.send(changed, cause)
-        return turn._replace(held=reason)
+        return locked._replace(held=reason)
 
-    async def _dispatch(self, site: str, device_type: str, turn: TypeState, arrivals: Arrivals, work: Work) -> None:
-        free = await self.supply.free(site, device_type, work, turn)
+    async def _dispatch(self, site: str, device_type: str, locked: TypeState, arrivals: Arrivals, work: Work) -> None:
+        free = await self.supply.free(site, device_type, work, locked)
         if not free:
             return
         contest = await self._contest(site, device_type, free, arrivals, work)

@@ -1,4 +1,4 @@
-"""What waits for a device type, wherever it stands: written, or just become ready in the transaction that looks."""
+"""The ready queue of a device type: tasks that are stored, and those that became ready in this transaction."""
 
 import heapq
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ from services.execution.orders.domain.task import Task
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """One queue as one look sees it."""
+class ReadyQueue:
+    """One queue as one dispatch pass sees it."""
 
     queues: Queues
     queue: QueueKey

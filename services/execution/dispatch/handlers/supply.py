@@ -1,4 +1,4 @@
-"""What a look at a device type takes into account: devices with free slots, and the heads of what waits."""
+"""What a dispatch pass chooses from: devices with free slots, and the heads of the ready queue."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from libs.messaging.work import Work
 from services.execution.dispatch.domain.arrivals import Arrivals
 from services.execution.dispatch.domain.dispatch_pass import FreeDevice, Head, Slots
 from services.execution.dispatch.domain.score import Source
-from services.execution.dispatch.handlers.ready_queue import Waiting
+from services.execution.dispatch.handlers.ready_queue import ReadyQueue
 from services.execution.dispatch.ports import Queues
 from services.execution.equipment.domain.availability import Availability
 from services.execution.equipment.domain.device import Device
@@ -70,10 +70,10 @@ class Supply:
             if (free := device.slots - live.get(device.id, 0)) > 0
         ]
 
-    def waiting(self, site: str, device_type: str, work: Work, arrivals: Arrivals | None = None) -> Waiting:
-        return Waiting(self.queues, QueueKey(site, device_type), work, arrivals or Arrivals())
+    def waiting(self, site: str, device_type: str, work: Work, arrivals: Arrivals | None = None) -> ReadyQueue:
+        return ReadyQueue(self.queues, QueueKey(site, device_type), work, arrivals or Arrivals())
 
-    async def heads(self, site: str, device_type: str, waiting: Waiting, work: Work) -> list[Head]:
+    async def heads(self, site: str, device_type: str, waiting: ReadyQueue, work: Work) -> list[Head]:
         """The first task of every source of an open order; those planned for other types where these cannot now."""
         rows = await waiting.heads()
         found = await self.orders.dispatchable(work, site, device_type, {row.source.project_id for row in rows})
@@ -88,7 +88,7 @@ class Supply:
         return own + await self._borrowed(site, device_type, lending, waiting, work)
 
     async def _borrowed(
-        self, site: str, device_type: str, lending: Iterable[WorkOrder], waiting: Waiting, work: Work
+        self, site: str, device_type: str, lending: Iterable[WorkOrder], waiting: ReadyQueue, work: Work
     ) -> list[Head]:
         heads: list[Head] = []
         elsewhere: dict[str, Slots] = {}

@@ -1,4 +1,4 @@
-"""Planners book devices and set their calendars; when a span or a shift begins or ends, dispatch looks again."""
+"""Planners book devices and set their calendars; when a span or a shift begins or ends, dispatch is woken up."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -60,7 +60,7 @@ class PlanningHandlers:
             await self._of_site(site, [message for message in run if message.site == site], work)
 
     async def turn(self, work: Work) -> None:
-        """Tick: what is over leaves the books, and dispatch looks at devices for which something begins or ends."""
+        """Tick: what is over leaves the books, and dispatch is woken up where something begins or ends."""
         due = await self.plans.due(work, DUE_AT_ONCE)
         await self.plans.turn(work, {f"{plan.site}/{plan.device_id}": plan.passed(work.now) for plan in due})
         for site in sorted({plan.site for plan in due}):

@@ -57,7 +57,7 @@ class Policy:
     max_reworks: int = MAX_REWORKS
     """How often one execution may go back before it is held for an operator."""
     archive_after: timedelta = timedelta(days=30)
-    """How long the tasks of a closed order stay where the shop floor looks."""
+    """How long the tasks of a closed order stay with those that are open."""
     dispatching: Dispatching = field(default_factory=Dispatching)
 
 

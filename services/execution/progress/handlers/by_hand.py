@@ -50,7 +50,7 @@ class ByHandHandlers:
         moved = await settle_orders(hand, self.generations, self.window, work)
         await self.orders.save(work, [order for order, _ in moved.values()])
         arrivals = Arrivals(hand.tasks[id_] for id_ in hand.created)
-        await self.dispatch.look_along(hand.wake_ups, arrivals, work)
+        await self.dispatch.dispatch_along(hand.wake_ups, arrivals, work)
         await self.tasks.create(work, arrivals.left)
 
     async def _load(self, task_ids: Collection[str], work: Work) -> WorkInHand:

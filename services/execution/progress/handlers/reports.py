@@ -39,7 +39,7 @@ class ProgressHandlers:
         send_all(hand, work)
         await self.orders.add(work, await settle_orders(hand, self.generations, self.window, work))
         arrivals = Arrivals(hand.tasks[id_] for id_ in hand.created)
-        await self.dispatch.look_along(hand.wake_ups, arrivals, work)
+        await self.dispatch.dispatch_along(hand.wake_ups, arrivals, work)
         await self.tasks.create(work, arrivals.left)
 
     async def _load(self, run: Sequence[Incoming[Report]], work: Work) -> WorkInHand:
