@@ -50,11 +50,13 @@ test-kafka: $(TO_TEST) ## Integration, end-to-end and chaos tests on Apache Kafk
 test-chaos: $(TO_TEST) ## Whole factories while their services are killed and their recipes edited
 	@$(BIN)/python -m pytest $(PARALLEL) tests/chaos $(ARGS)
 
-lint: $(TO_TEST) ## Style, formatting, types, import contracts
+lint: $(TO_TEST) ## Style, formatting, types, import contracts, and that every test can be collected
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest --collect-only --quiet --quiet tests >/dev/null || { \
+	  $(BIN)/python -m pytest --collect-only --quiet tests | tail -20; exit 1; }
 
 format: $(TO_TEST) ## Format the code and repair what can be repaired
 	@$(BIN)/ruff format

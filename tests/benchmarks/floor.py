@@ -54,7 +54,7 @@ def written(messages: Sequence[Message]) -> list[Record]:
     return [encode(message, Cause("main"), "/bench") for message in messages]
 
 
-class WorkInHand:
+class Floor:
     """One execution process on real backends, and the devices it works for."""
 
     def __init__(self, kafka: str, namespace: str) -> None:
@@ -117,9 +117,9 @@ class WorkInHand:
 @asynccontextmanager
 async def execution(
     kafka: str, mongodb: str, redis: str, namespace: str, home: Path, steps: int, executions: int = EXECUTIONS
-) -> AsyncIterator[WorkInHand]:
+) -> AsyncIterator[Floor]:
     """The service as its own process, the order released, and a slot for every execution's first step."""
-    floor = WorkInHand(kafka, namespace)
+    floor = Floor(kafka, namespace)
     admin = TopicAdmin(kafka, floor.prefix, 1)
     await admin.ensure((topics.Topic(topics.device_tasks_topic(PRESS), "device_id", "execution", "events", 4),))
     port = free_port()
