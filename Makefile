@@ -19,7 +19,7 @@ TO_RUN := $(VENV)/.installed-to-run
 TO_TEST := $(VENV)/.installed-to-test
 
 .DEFAULT_GOAL := help
-.PHONY: help bench demo up down test test-kafka test-chaos lint format constraints clean
+.PHONY: help bench check demo up down test test-kafka test-chaos lint format constraints clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ up: $(TO_RUN) ## Start backends and services, keep them running, say where to lo
 
 down: $(TO_RUN) ## Stop what `make up` (also from elsewhere) started
 	@$(BIN)/factory down
+
+check: lint ## For daily work: lint, and the tests that need no backend
+	@$(BIN)/python -m pytest $(PARALLEL) tests/unit tests/contract $(ARGS)
 
 test: lint ## Lint, types, import contracts, and all tests on the chosen backends
 	@$(BIN)/python -m pytest $(PARALLEL) tests/unit tests/contract tests/integration tests/e2e $(ARGS)

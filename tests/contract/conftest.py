@@ -1,7 +1,7 @@
 """The golden examples, as the tests of contracts want them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,7 @@ def example_of() -> Callable[[type[Message]], Example]:
     return lambda cls: load(EXAMPLES / artefact_name(cls))
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`cls` stands for every message version there is."""
-    if "cls" in metafunc.fixturenames:
-        classes = list(all_messages().values())
-        metafunc.parametrize("cls", classes, ids=[artefact_name(cls).removesuffix(".json") for cls in classes])
-
-
-@pytest.fixture
-def example(cls: type[Message]) -> Example:
-    return load(EXAMPLES / artefact_name(cls))
+def every_message() -> Iterator[tuple[type[Message], Example]]:
+    """Every message version with its golden example."""
+    for cls in all_messages().values():
+        yield cls, load(EXAMPLES / artefact_name(cls))

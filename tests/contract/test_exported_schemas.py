@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 
 from libs.contracts import export
 from libs.contracts.base import Message
+from tests.contract.conftest import every_message
 
 
 def schema_file(cls: type[Message]) -> dict[str, Any]:
@@ -20,27 +21,23 @@ def test_schemas_are_up_to_date() -> None:
     assert export.stale() == [], "run: python -m libs.contracts.export"
 
 
-def test_the_example_is_valid(cls: type[Message], example: Any) -> None:
-    schema = schema_file(cls)
-    Draft202012Validator.check_schema(schema)
-
-    errors = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).iter_errors(example.data)
-
-    assert [error.message for error in errors] == []
-
-
-def test_without_a_required_field_the_example_is_not_valid(cls: type[Message], example: Any) -> None:
-    schema = schema_file(cls)
-
-    for name in schema["required"]:
-        rest = {key: value for key, value in example.data.items() if key != name}
-        assert not Draft202012Validator(schema).is_valid(rest), name
-        with pytest.raises(ValueError, match=name):
-            cls.model_validate(rest)
+def test_the_examples_are_valid() -> None:
+    for cls, example in every_message():
+        schema = schema_file(cls)
+        Draft202012Validator.check_schema(schema)
+        checked = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        assert [error.message for error in checked.iter_errors(example.data)] == [], cls.TYPE
 
 
-def test_the_key_is_a_required_field(cls: type[Message]) -> None:
-    assert cls.KEY in schema_file(cls)["required"]
+def test_without_a_required_field_an_example_is_not_valid() -> None:
+    for cls, example in every_message():
+        schema = schema_file(cls)
+        assert cls.KEY in schema["required"], cls.TYPE
+        for name in schema["required"]:
+            rest = {key: value for key, value in example.data.items() if key != name}
+            assert not Draft202012Validator(schema).is_valid(rest), (cls.TYPE, name)
+            with pytest.raises(ValueError, match=name):
+                cls.model_validate(rest)
 
 
 def test_check_names_what_is_stale(
