@@ -14,6 +14,8 @@ from libs.contracts.topics import TOPICS
 from libs.devkit import settings_table
 from libs.devkit.service import service_names
 from libs.devkit.settings_table import BEGIN, END, all_variables, settings_class, written_into
+from services.projects.app import build
+from services.projects.saga import DEFINITIONS
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -50,6 +52,15 @@ def test_every_topic_is_owned_by_a_service_that_there_is() -> None:
     services = set(service_names())
 
     assert {topic.name: topic.owner for topic in TOPICS if topic.owner not in services} == {}
+
+
+def test_every_reply_of_every_saga_is_routed_and_every_command_announced() -> None:
+    service = build()
+    routed = {cls for subscription in service.subscriptions for cls in subscription.handlers}
+
+    replies = {cls for classes in DEFINITIONS.replies.values() for cls in classes}
+    assert sorted(cls.TYPE for cls in replies - routed) == []
+    assert sorted(topic.name for topic in DEFINITIONS.commands if topic not in service.publishes) == []
 
 
 def test_every_setting_of_every_service_stands_in_the_readme() -> None:

@@ -172,6 +172,24 @@ async def test_the_command_line_shows_one_whole(kernel: Kernel, address: Address
     assert (await cli(address, "show", "erp.orders.v1", "0:999")).exit_code == 1
 
 
+async def test_each_problem_is_shown_beside_the_part_that_it_is_about(
+    kernel: Kernel, publisher: KafkaPublisher, address: Address
+) -> None:
+    wrong = b'{"order_id": "PO 9", "revision": 0, "reason": "over"}'
+    headers = [("ce_id", b"b-1"), ("ce_type", b"erp.order.cancelled.v1")]
+    await publisher.publish([Record("erp.orders.v1", b"PO-9", wrong, headers)])
+    await kernel.take([record for record in await read(address, "erp.orders.v1", 4) if record.key == b"PO-9"])
+    (letter,) = [letter for letter in await dead_letters(address) if letter.id == "b-1"]
+
+    document = json.loads((await cli(address, "show", "erp.orders.v1", letter.place, "--json")).output)
+    shown = await cli(address, "show", "erp.orders.v1", letter.place)
+
+    parts = {problem["path"]: (problem["code"], problem["part"]) for problem in document["problems"]}
+    assert parts == {"order_id": ("INVALID_CODE", "PO 9"), "revision": ("TOO_SMALL", 0)}
+    assert 'there stands "PO 9"' in shown.output
+    assert "revision: Input should be greater than or equal to 1" in shown.output
+
+
 async def test_the_command_line_replays_one_or_all(kernel: Kernel, address: Address) -> None:
     (letter,) = [letter for letter in await dead_letters(address) if letter.id]
 
