@@ -232,7 +232,8 @@ def _attributes(
         if binary and not structured:
             return _of_headers(headers), value, ()
         is_json = isinstance(error, msgspec.ValidationError)
-        raise Unreadable(neither if is_json else f"the value is not JSON: {error}") from None
+        text = f"the value is not JSON, which a JSON object in UTF-8 would be: {error}"
+        raise Unreadable(neither if is_json else text) from None
     # A forwarder may leave the headers of another event on a structured one: what the value says of itself counts.
     if not structured and not ("specversion" in event and (not binary or {"id", "type"} <= event.keys())):
         if binary:

@@ -61,6 +61,8 @@ def _message(record: RawRecord, subscription: Subscription) -> Incoming[Any] | N
             expected = ", ".join(sorted(subscription.types))
             raise Unreadable(f"the type {envelope.type!r} is not known here, these are: {expected}")
         return None
+    if envelope.mended and cls.VERBATIM:
+        raise Unreadable(f"{envelope.type}: {'; '.join(envelope.mended)}; a text in UTF-8 would be right")
     older = subscription.older.get(envelope.type)
     try:
         data, warnings = read_data(cls, upcast_data(older, body) if older else body, envelope.time)

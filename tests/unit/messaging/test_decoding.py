@@ -96,6 +96,18 @@ class TestUnreadable:
 
         assert [letter.reason for letter in decode([cancelled("a")], ORDERS).unreadable] == ["a defect"]
 
+    @pytest.mark.parametrize("half", [b"\\ud83d", b"\xfc"])
+    def test_what_is_about_free_form_content_is_refused_where_it_had_to_be_mended(self, half: bytes) -> None:
+        steps = b'[{"step": 1, "name": "s", "device_type": "d", "expected_seconds": 1, "parameters": {"a": "' + half
+        body = b'{"recipe_code": "R", "name": "N", "steps": ' + steps + b'"}}]}'
+        event = b'{"specversion": "1.0", "id": "1", "type": "catalog.recipe.publish.v1", "data": ' + body + b"}"
+        subscription = Subscription(topics.CATALOG_COMMANDS, {catalog.PublishRecipe: nothing})
+        binary = [("ce_id", b"1"), ("ce_type", b"catalog.recipe.publish.v1")]
+
+        result = decode([Raw(event), Raw(body, binary)], subscription)
+
+        assert (result.messages, len(result.unreadable)) == ([], 2)
+
 
 class TestUnknownTypes:
     async def test_on_a_topic_of_commands_they_are_dead_letters(self, bench: Bench) -> None:
