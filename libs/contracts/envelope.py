@@ -232,8 +232,8 @@ def _attributes(
         if binary and not structured:
             return _of_headers(headers), value, ()
         is_json = isinstance(error, msgspec.ValidationError)
-        text = f"the value is not JSON, an object in UTF-8 would be right: {error}"
-        raise Unreadable(neither if is_json else text) from None
+        no_json = f"the value is not JSON, an object in UTF-8 would be right: {error}"
+        raise Unreadable(neither if is_json else no_json) from None
     # A forwarder may leave the headers of another event on a structured one: what the value says of itself counts.
     if not structured and not ("specversion" in event and (not binary or {"id", "type"} <= event.keys())):
         if binary:
