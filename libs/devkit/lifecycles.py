@@ -6,12 +6,12 @@ The page is made of the tables in the services' domains; `--check` changes nothi
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from libs.devkit.service import service_names
 from libs.kernel.lifecycle import Lifecycle
+from libs.kernel.pages import run
 
 HEAD = """\
 # Lifecycles
@@ -44,16 +44,8 @@ def page() -> str:
     return "\n".join([HEAD, *drawn])
 
 
-def main(arguments: list[str]) -> int:
-    check, paths = "--check" in arguments, [Path(name) for name in arguments if name != "--check"]
-    if len(paths) != 1:
-        sys.stderr.write("usage: python -m libs.devkit.lifecycles [--check] PAGE\n")
-        return 2
-    if check:
-        return int(not paths[0].exists() or paths[0].read_text() != page())
-    paths[0].parent.mkdir(parents=True, exist_ok=True)
-    paths[0].write_text(page())
-    return 0
+def main(arguments: Sequence[str]) -> int:
+    return run("libs.devkit.lifecycles", arguments, lambda _: page())
 
 
 if __name__ == "__main__":

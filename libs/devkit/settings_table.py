@@ -6,13 +6,13 @@ from the services' own classes, which are found by name, since libraries import 
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from libs.devkit.service import service_names
+from libs.kernel.pages import between, run
 from libs.kernel.settings import Settings
 
 BEGIN = "<!-- settings: generated, see libs/devkit/settings_table.py -->"
@@ -183,24 +183,11 @@ def written_into(page: str) -> str:
     Raises:
         ValueError: the comments are not there.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page lacks {BEGIN} or {END}")
-    return f"{before}{BEGIN}\n\n{table()}\n{END}{after}"
+    return between(page, BEGIN, END, f"\n{table()}\n")
 
 
-def main(arguments: list[str]) -> int:
-    check, paths = "--check" in arguments, [Path(name) for name in arguments if name != "--check"]
-    if len(paths) != 1:
-        sys.stderr.write("usage: python -m libs.devkit.settings_table [--check] PAGE\n")
-        return 2
-    page = paths[0].read_text()
-    written = written_into(page)
-    if check:
-        return int(written != page)
-    paths[0].write_text(written)
-    return 0
+def main(arguments: Sequence[str]) -> int:
+    return run("libs.devkit.settings_table", arguments, written_into)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ The table below is the one place where they stand; `--check` changes nothing and
 """
 
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from libs.kernel.pages import run
 
 
 class Word(NamedTuple):
@@ -66,16 +68,8 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def main(arguments: list[str]) -> int:
-    check, paths = "--check" in arguments, [Path(name) for name in arguments if name != "--check"]
-    if len(paths) != 1:
-        sys.stderr.write("usage: python -m libs.devkit.words [--check] PAGE\n")
-        return 2
-    if check:
-        return int(not paths[0].exists() or paths[0].read_text() != page())
-    paths[0].parent.mkdir(parents=True, exist_ok=True)
-    paths[0].write_text(page())
-    return 0
+def main(arguments: Sequence[str]) -> int:
+    return run("libs.devkit.words", arguments, lambda _: page())
 
 
 if __name__ == "__main__":

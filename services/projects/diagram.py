@@ -4,8 +4,9 @@ The drawing stands between two comments; `--check` changes nothing and ends with
 """
 
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
+from libs.kernel.pages import between, run
 from libs.saga.diagram import mermaid
 from services.projects.saga import ACTIVATION
 
@@ -19,24 +20,11 @@ def drawn_into(page: str) -> str:
     Raises:
         ValueError: the comments are not there.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page lacks {BEGIN} or {END}")
-    return f"{before}{BEGIN}\n```mermaid\n{mermaid(ACTIVATION)}```\n{END}{after}"
+    return between(page, BEGIN, END, f"```mermaid\n{mermaid(ACTIVATION)}```\n")
 
 
-def main(arguments: list[str]) -> int:
-    check, paths = "--check" in arguments, [Path(name) for name in arguments if name != "--check"]
-    if len(paths) != 1:
-        sys.stderr.write("usage: python -m services.projects.diagram [--check] PAGE\n")
-        return 2
-    page = paths[0].read_text()
-    drawn = drawn_into(page)
-    if check:
-        return int(drawn != page)
-    paths[0].write_text(drawn)
-    return 0
+def main(arguments: Sequence[str]) -> int:
+    return run("services.projects.diagram", arguments, drawn_into)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,14 @@ remark, what would be a guess is refused with its path, and nothing stops the re
 import base64
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
-from tests.e2e.shop import Shop, open_shop
+from tests.e2e.shop import Shop
 from tests.e2e.wire import Heard, Wire
 
 pytestmark = [pytest.mark.timeout(240)]
@@ -32,14 +31,8 @@ LISTENED = (
 
 
 @pytest.fixture(scope="module")
-def shop(
-    tmp_path_factory: pytest.TempPathFactory, kafka: str, mongodb: str, redis: str, backend_settings: dict[str, str]
-) -> Iterator[Shop]:
-    home: Path = tmp_path_factory.mktemp("factory")
-    backends = {"kafka": kafka, "mongodb": mongodb, "redis": redis}
-    opened = open_shop(home, backends, f"t{uuid.uuid4().hex[:10]}", backend_settings)
-    yield opened
-    opened.factory.stop()
+def shop(shared_shop: Shop) -> Shop:
+    return shared_shop
 
 
 @pytest_asyncio.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.e2e.senders import runtimes
 from tests.e2e.senders.clients import ConfluentKafka, Java, Node, PythonSdk, Sender
-from tests.e2e.shop import Shop, open_shop
+from tests.e2e.shop import Shop
 from tests.e2e.wire import Heard, Wire
 
 pytestmark = [pytest.mark.timeout(240)]
@@ -44,14 +44,8 @@ def node() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def shop(
-    tmp_path_factory: pytest.TempPathFactory, kafka: str, mongodb: str, redis: str, backend_settings: dict[str, str]
-) -> Iterator[Shop]:
-    home: Path = tmp_path_factory.mktemp("factory")
-    backends = {"kafka": kafka, "mongodb": mongodb, "redis": redis}
-    opened = open_shop(home, backends, f"t{uuid.uuid4().hex[:10]}", backend_settings)
-    yield opened
-    opened.factory.stop()
+def shop(shared_shop: Shop) -> Shop:
+    return shared_shop
 
 
 @pytest_asyncio.fixture
