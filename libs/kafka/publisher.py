@@ -4,21 +4,24 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from libs.kafka.internals import ask_brokers
 from libs.kernel.errors import Transient
 from libs.messaging.records import LARGEST_DEAD_LETTER, Record
-
-log = structlog.get_logger(__name__)
-
-LONGEST_WAIT = 5.0
-"""Seconds between two tries while Kafka is away."""
+from libs.resilience.retry import Retry
 
 STOP_SECONDS = 5.0
 """How long a stop waits for what is unsent; it is in the outbox, and an idempotent producer would wait for good."""
+
+
+class _Unsent(Transient):
+    """Some records of a batch are not acknowledged, from one on."""
+
+
+RETRY = Retry(on=(_Unsent,), event="publish_retried")
+"""What is not acknowledged is sent again, at first after 0.1 s, and every 5 s at most while Kafka is away."""
 
 
 class KafkaPublisher:
@@ -69,23 +72,28 @@ class KafkaPublisher:
             raise Transient(f"Kafka is away: {error!r}") from error
 
     async def publish(self, records: Sequence[Record]) -> None:
-        remaining, wait = records, 0.1
-        while remaining:
+        remaining = records
+        failed: AIOKafkaProducer | None = None
+
+        async def attempt() -> None:
+            nonlocal remaining, failed
+            if failed is not None:
+                await self._renew(failed)
             producer = self._producer
             remaining, error = await _send(producer, remaining, self._prefix)
             if remaining:
-                log.warning("publish_retried", records=len(remaining), error=repr(error), wait_seconds=wait)
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, LONGEST_WAIT)
-                await self._renew(producer)
+                failed = producer
+                raise _Unsent(f"{len(remaining)} records: {error!r}")
 
-    async def _renew(self, failed: AIOKafkaProducer | None) -> None:
+        await RETRY.call(attempt)
+
+    async def _renew(self, failed: AIOKafkaProducer) -> None:
         """Go on with a new producer: one whose sequence was refused once is refused for good.
 
-        The old one is stopped beside: others may wait for records that it still sends.
+        The old one is stopped in the background: others may wait for records that it still sends.
         """
         async with self._renewing:
-            if failed is None or failed is not self._producer:
+            if failed is not self._producer:
                 return
             with contextlib.suppress(Transient):
                 await self.start()

@@ -1,23 +1,20 @@
-"""Try again what failed for a passing reason: tenacity, with our backoff and a log line for each attempt.
+"""Trying again what failed for a passing reason: tenacity, with waits that grow and differ, and a log line for each.
 
-    @transient(on=(AutoReconnect,), deadline_seconds=30)
-    async def load(...): ...
+    RETRY = Retry(on=(Transient,), first_seconds=0.02, limits={Conflict: Limit(attempts=8)})
 
-    await transient(on=(Transient,)).call(handle, batch)
+    await RETRY.call(apply, batch)
 
-Unit tests that meet a retry do not wait for it: see `no_waiting`.
+A test that meets a retry replaces its `sleep`.
 """
 
 import asyncio
 import random
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import wraps
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from libs.observability.logs import get_logger
 
@@ -26,103 +23,100 @@ T = TypeVar("T")
 
 _log = get_logger(__name__)
 
-# These end an attempt because somebody wants it to end, whatever the caller's `on` says.
-_NEVER_RETRIED = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What is different for one kind of error; None leaves it as it is for all."""
+
+    attempts: int | None = None
+    """Errors of the kind in one call after which the last of them is raised."""
+    max_seconds: float | None = None
+    """Longest wait after an error of the kind."""
 
 
 @dataclass(frozen=True, slots=True)
-class transient:  # lower case: it reads as the decorator that it is
-    """Repeat an async call while it raises one of `on`.
+class Retry:
+    """Repeats an async call while it raises one of `on`, until it returns, is cancelled, or meets a limit.
 
-    The n-th wait is between half and all of `first_seconds` × 2^(n-1), `max_seconds` at most; the chance in
-    it keeps many processes from coming back at the same moment. It ends after `attempts`, or when the next
-    wait would pass `deadline_seconds` from the first attempt, raising the last error; with neither it goes on
-    until it is cancelled. The deadline does not cut an attempt short: give the call a timeout of its own.
-    `on_retry` gets each error that is followed by another attempt, for counting.
+    A wait is between half and all of a number of seconds that begins with `first_seconds` and doubles up to
+    `max_seconds`; the chance in it keeps many processes from coming back at the same moment. The shorter limit of a
+    kind of error also holds back the waits after it: they grow again from there.
     """
 
-    on: tuple[type[BaseException], ...]
-    attempts: int | None = None
-    deadline_seconds: float | None = None
+    on: tuple[type[Exception], ...] | Callable[[BaseException], bool]
+    """The errors that pass: their classes, or a function that knows them."""
     first_seconds: float = 0.1
     max_seconds: float = 5.0
+    limits: Mapping[type[Exception], Limit] = field(default_factory=dict)
+    event: str = "will_retry"
+    """The name of the log line for each wait."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What the log line says beside the error and the wait."""
+    quiet_seconds: float = 0.0
+    """Waits up to this long are not logged."""
     on_retry: Callable[[BaseException], None] | None = None
-
-    def __call__(self, function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-        @wraps(function)
-        async def retried(*args: P.args, **kwargs: P.kwargs) -> T:
-            return await self.call(function, *args, **kwargs)
-
-        return retried
+    """Gets each error that is followed by another attempt."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call `function` as often as it takes; see the class."""
+        """What the function returns in the end; an error that does not pass, or is one too many, is raised as it is."""
 
-        async def attempt() -> T:
+        async def attempt() -> T:  # for tenacity, which awaits coroutine functions and nothing else that can be awaited
             return await function(*args, **kwargs)
 
-        name = getattr(function, "__qualname__", repr(function))
-        # One per call: tenacity keeps the state of the call in it.
+        call = _Call(self)
         retrying = AsyncRetrying(
-            sleep=asyncio.sleep,
+            sleep=self.sleep,
             retry=retry_if_exception(self._passes),
-            wait=self._wait,
-            stop=self._stop,
-            before_sleep=lambda state: self._tell(name, state),
+            wait=call.wait,
+            stop=call.is_over,
+            before_sleep=self._tell,
             reraise=True,
         )
         return await retrying(attempt)
 
     def _passes(self, error: BaseException) -> bool:
-        return isinstance(error, self.on) and not isinstance(error, _NEVER_RETRIED)
+        return isinstance(error, self.on) if isinstance(self.on, tuple) else self.on(error)
 
-    def _wait(self, state: RetryCallState) -> float:
-        if _testing is not None:
-            return 0.0
-        longest = wait_exponential(multiplier=self.first_seconds, max=self.max_seconds)(state)
-        return longest * random.uniform(0.5, 1.0)
-
-    def _stop(self, state: RetryCallState) -> bool:
-        attempts = self.attempts
-        if _testing is not None and _testing.attempts is not None:
-            attempts = min(attempts or _testing.attempts, _testing.attempts)
-        if attempts is not None and state.attempt_number >= attempts:
-            return True
-        if self.deadline_seconds is None:
-            return False
-        return time.monotonic() - state.start_time + state.upcoming_sleep >= self.deadline_seconds
-
-    def _tell(self, name: str, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        assert error is not None  # only failed attempts are followed by a wait
-        _log.warning(
-            "will_retry",
-            operation=name,
-            attempt=state.attempt_number,
-            wait_seconds=round(state.upcoming_sleep, 3),
-            error=f"{type(error).__name__}: {error}"[:500],
-        )
+    def _tell(self, state: RetryCallState) -> None:
+        error, wait = _error(state), state.upcoming_sleep
+        if wait > self.quiet_seconds:
+            text = f"{type(error).__name__}: {error}"[:500]
+            _log.warning(
+                self.event, **self.facts, attempt=state.attempt_number, wait_seconds=round(wait, 3), error=text
+            )
         if self.on_retry:
             self.on_retry(error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Testing:
-    attempts: int | None
+class _Call:
+    """How far the waits of one call have grown, and how many errors of each limited kind it has met."""
+
+    def __init__(self, retry: Retry) -> None:
+        self._retry = retry
+        self._next = retry.first_seconds
+        self._met: Counter[type[Exception] | None] = Counter()
+
+    def wait(self, state: RetryCallState) -> float:
+        """Seconds until the next attempt; tenacity asks once after each error that passes."""
+        _, limit = self._limit(state)
+        wait = min(self._next, limit.max_seconds or self._retry.max_seconds)
+        self._next = 2 * wait
+        return wait * random.uniform(0.5, 1.0)
+
+    def is_over(self, state: RetryCallState) -> bool:
+        """Whether this error was one too many; tenacity asks once after each wait that it was told."""
+        kind, limit = self._limit(state)
+        self._met[kind] += 1
+        return limit.attempts is not None and self._met[kind] >= limit.attempts
+
+    def _limit(self, state: RetryCallState) -> tuple[type[Exception] | None, Limit]:
+        error = _error(state)
+        found = ((kind, limit) for kind, limit in self._retry.limits.items() if isinstance(error, kind))
+        return next(found, (None, Limit()))
 
 
-_testing: _Testing | None = None
-
-
-@contextmanager
-def no_waiting(attempts: int | None = 1) -> Iterator[None]:
-    """For unit tests: inside the `with`, no retry waits, and none makes more than `attempts` attempts (None: as set).
-
-    The default switches retries off, so that a test of an error sees it at once.
-    """
-    global _testing
-    before, _testing = _testing, _Testing(attempts)
-    try:
-        yield
-    finally:
-        _testing = before
+def _error(state: RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    assert error is not None  # tenacity asks about failed attempts only
+    return error

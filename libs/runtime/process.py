@@ -6,6 +6,7 @@ import signal
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -21,12 +22,13 @@ from libs.messaging.background import Background, led, relay, ticking
 from libs.messaging.processor import Processor
 from libs.observability import http, logs
 from libs.observability.metrics import Metrics
+from libs.resilience.retry import Retry
 from libs.runtime.service import Service
 
 log = structlog.get_logger(__name__)
 
-LONGEST_WAIT = 5.0
-"""Seconds between two tries to reach a backend at start."""
+REACHING = Retry(on=(Transient, OSError), first_seconds=0.2, event="waiting_for_backend")
+"""A step of the start is repeated until its backend answers, every 5 s at most."""
 
 
 def run(build: Callable[[], Service]) -> None:
@@ -112,10 +114,9 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
 
 
 async def _start(service: Service, broker: Any, stack: AsyncExitStack) -> None:
+    """Reach the backends one after the other; the log says for which one it waits."""
     backends = service.backends
-    await _reached("mongodb", backends.store.ping)
-    await _reached("mongodb", backends.store.prepare)
-    for step in service.prepare:
+    for step in (backends.store.ping, backends.store.prepare, *service.prepare):
         await _reached("mongodb", step)
     for name, check in service.optional.items():
         await _reached(name, check)
@@ -127,17 +128,7 @@ async def _start(service: Service, broker: Any, stack: AsyncExitStack) -> None:
 
 
 async def _reached(backend: str, step: Callable[[], Awaitable[Any]]) -> None:
-    """Repeat a step until its backend answers, saying which one is waited for."""
-    wait = 0.2
-    while True:
-        try:
-            await step()
-        except (Transient, OSError) as error:
-            log.warning("waiting_for_backend", backend=backend, error=str(error), wait_seconds=wait)
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, LONGEST_WAIT)
-        else:
-            return
+    await replace(REACHING, facts={"backend": backend}).call(step)
 
 
 def _watch(service: Service, consumers: Sequence[Consumer]) -> None:

@@ -12,14 +12,30 @@ from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import IndexModel, PyMongoError
 from libs.messaging.records import Record
 from libs.messaging.store import OutboxEntry
+from libs.resilience.retry import Limit, Retry
 
 INBOX_DAYS = 35
 """How long an applied message is remembered: longer than any topic keeps it."""
 
 
 COMMIT_TRIES = 6
-COMMIT_WAIT = 0.05
-"""Seconds after the first try at a commit whose outcome is unknown, doubled each time."""
+"""Times that one commit is asked for while its outcome is unknown: over about two seconds, as an election takes."""
+
+
+def _outcome_unknown(error: BaseException) -> bool:
+    return isinstance(error, PyMongoError) and error.has_error_label("UnknownTransactionCommitResult")
+
+
+COMMIT = Retry(
+    on=_outcome_unknown,
+    first_seconds=0.1,
+    limits={PyMongoError: Limit(attempts=COMMIT_TRIES)},
+    event="commit_asked_for_again",
+)
+"""A commit whose outcome is unknown is asked for again: the server answers one that was done with success.
+
+A new transaction instead would meet the old one, which the server keeps open for a minute.
+"""
 
 
 class MongoTransaction:
@@ -76,7 +92,7 @@ class MongoStore:
                 try:
                     yield MongoTransaction(self._database, session)
                     # A cancelled commit would close the connection with its outcome unknown.
-                    await asyncio.shield(_commit(session))
+                    await asyncio.shield(COMMIT.call(session.commit_transaction))
                 except driver.ConnectionFailure:
                     self._abandoned.append(session.session_id)
                     raise
@@ -152,22 +168,6 @@ class MongoStore:
             await self._outbox.create_indexes([IndexModel([("lane", 1), ("_id", 1)]), IndexModel("created_at")])
         except PyMongoError as error:
             raise driver.translated(error) from error
-
-
-async def _commit(session: driver.Session) -> None:
-    """Commit, and ask again while the outcome is unknown: the answer to a commit that was done is that it is.
-
-    To begin anew would mean to meet one's own transaction, which the server keeps open for a minute.
-    """
-    for number in range(COMMIT_TRIES):
-        try:
-            await session.commit_transaction()
-        except PyMongoError as error:
-            if number + 1 == COMMIT_TRIES or not error.has_error_label("UnknownTransactionCommitResult"):
-                raise
-            await asyncio.sleep(COMMIT_WAIT * 2**number)
-        else:
-            return
 
 
 def _record(fields: list[object]) -> Record:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,7 +60,7 @@ def producer(monkeypatch: pytest.MonkeyPatch) -> type[Producer]:
         fail = staticmethod(lambda name: None)
 
     monkeypatch.setattr(module, "AIOKafkaProducer", Fresh)
-    monkeypatch.setattr(module, "LONGEST_WAIT", 0.001)
+    monkeypatch.setattr(module, "RETRY", replace(module.RETRY, max_seconds=0.001))
     return Fresh
 
 

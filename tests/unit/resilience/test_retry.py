@@ -1,12 +1,12 @@
-"""Retries: how often, how long between, what is told, and how a unit test is spared the wait."""
+"""Retries: how often, how long between, what is told, and what differs by the kind of error."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
-from libs.resilience.retry import no_waiting, transient
+from libs.resilience.retry import Limit, Retry
 
 
 class Flaky:
@@ -16,117 +16,127 @@ class Flaky:
         self.errors = list(errors)
         self.calls = 0
 
-    async def __call__(self, answer: str = "answer") -> str:
+    async def __call__(self, answer: str = "answer", *, politely: bool = False) -> str:
         self.calls += 1
         if self.errors:
             raise self.errors.pop(0)
-        return answer
+        return f"{answer}, please" if politely else answer
 
 
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+class Waits:
     """Every wait, none of which takes place."""
-    waited: list[float] = []
 
-    async def sleep(seconds: float) -> None:
-        waited.append(seconds)
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
 
-    monkeypatch.setattr("libs.resilience.retry.asyncio.sleep", sleep)
-    return waited
+    async def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+    def are_at_most(self, *longest: float) -> None:
+        """Each is between half and all of what it could be."""
+        for waited, most in zip(self.seconds, longest, strict=True):
+            assert most / 2 <= waited <= most
 
 
 @pytest.fixture
-def never_waiting() -> Iterator[None]:
-    with no_waiting(attempts=None):
-        yield
+def waits() -> Waits:
+    return Waits()
 
 
-async def test_the_first_success_is_returned(waits: list[float]) -> None:
-    flaky = Flaky(ConnectionError("1"), ConnectionError("2"))
+@pytest.fixture
+def retry(waits: Waits) -> Retry:
+    return Retry(on=(ConnectionError,), sleep=waits)
 
-    assert await transient(on=(ConnectionError,)).call(flaky, "pong") == "pong"
+
+def away(times: int) -> list[ConnectionError]:
+    return [ConnectionError(str(number)) for number in range(1, times + 1)]
+
+
+async def test_the_first_success_is_returned(retry: Retry, waits: Waits) -> None:
+    flaky = Flaky(*away(2))
+
+    assert await retry.call(flaky, "pong", politely=True) == "pong, please"
 
     assert flaky.calls == 3
-    assert len(waits) == 2
+    assert len(waits.seconds) == 2
 
 
-async def test_as_a_decorator(waits: list[float]) -> None:
-    failures = [ConnectionError("away")]
+async def test_whatever_can_be_awaited_is_awaited(retry: Retry) -> None:
+    def ask() -> "asyncio.Future[str]":
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        answer.set_result("pong")
+        return answer
 
-    @transient(on=(ConnectionError,), attempts=2)
-    async def ask(question: str, *, politely: bool) -> str:
-        """Ask."""
-        if failures:
-            raise failures.pop()
-        return f"{question} {politely}"
-
-    assert await ask("really?", politely=True) == "really? True"
-    assert (ask.__name__, ask.__doc__) == ("ask", "Ask.")
+    assert await retry.call(ask) == "pong"
 
 
-async def test_other_errors_pass_at_once(waits: list[float]) -> None:
+async def test_other_errors_pass_at_once(retry: Retry, waits: Waits) -> None:
     flaky = Flaky(ValueError("ours"))
 
     with pytest.raises(ValueError, match="ours"):
-        await transient(on=(ConnectionError,)).call(flaky)
+        await retry.call(flaky)
 
-    assert flaky.calls == 1
+    assert (flaky.calls, waits.seconds) == (1, [])
 
 
-async def test_the_last_error_is_raised_when_the_attempts_are_used_up(waits: list[float]) -> None:
-    flaky = Flaky(*(ConnectionError(str(number)) for number in range(1, 10)))
+async def test_a_function_can_say_which_errors_pass(retry: Retry) -> None:
+    flaky = Flaky(*away(3))
 
     with pytest.raises(ConnectionError, match=r"^3$"):
-        await transient(on=(ConnectionError,), attempts=3).call(flaky)
-
-    assert len(waits) == 2
+        await replace(retry, on=lambda error: str(error) != "3").call(flaky)
 
 
-async def test_waits_double_up_to_the_longest_and_are_never_equal_by_rule(waits: list[float]) -> None:
-    flaky = Flaky(*(ConnectionError() for _ in range(7)))
+async def test_waits_double_up_to_the_longest_and_are_never_equal_by_rule(retry: Retry, waits: Waits) -> None:
+    await replace(retry, first_seconds=0.1, max_seconds=1.0).call(Flaky(*away(7)))
 
-    await transient(on=(ConnectionError,), first_seconds=0.1, max_seconds=1.0).call(flaky)
-
-    for waited, longest in zip(waits, (0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0), strict=True):
-        assert longest / 2 <= waited <= longest
-    assert len(set(waits)) == len(waits)
+    waits.are_at_most(0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0)
+    assert len(set(waits.seconds)) == 7
 
 
-async def test_it_goes_on_for_thousands_of_attempts(waits: list[float]) -> None:
-    flaky = Flaky(*(ConnectionError() for _ in range(2_000)))
+async def test_it_goes_on_for_thousands_of_attempts(retry: Retry, waits: Waits) -> None:
+    assert await retry.call(Flaky(*away(2_000))) == "answer"
 
-    assert await transient(on=(ConnectionError,)).call(flaky) == "answer"
-
-    assert max(waits) <= 5.0
+    assert max(waits.seconds) <= 5.0
 
 
-async def test_no_wait_goes_past_the_deadline() -> None:
-    flaky = Flaky(*(ConnectionError() for _ in range(1_000)))
+class TestLimits:
+    async def test_of_attempts_raises_the_last_error(self, retry: Retry, waits: Waits) -> None:
+        with pytest.raises(ConnectionError, match=r"^3$"):
+            await replace(retry, limits={ConnectionError: Limit(attempts=3)}).call(Flaky(*away(9)))
 
-    with pytest.raises(ConnectionError):
-        await asyncio.wait_for(
-            transient(on=(ConnectionError,), deadline_seconds=0.2, first_seconds=0.02, max_seconds=30).call(flaky), 5
-        )
+        assert len(waits.seconds) == 2
 
-    assert 2 <= flaky.calls <= 8
+    async def test_of_attempts_counts_errors_of_its_kind_only(self, retry: Retry) -> None:
+        flaky = Flaky(*away(3), ConnectionResetError(), *away(3), ConnectionResetError(), *away(3))
 
+        with pytest.raises(ConnectionResetError):
+            await replace(retry, limits={ConnectionResetError: Limit(attempts=2)}).call(flaky)
 
-async def test_a_wait_that_would_go_past_the_deadline_is_not_begun(waits: list[float]) -> None:
-    flaky = Flaky(ConnectionError("away"))
+        assert flaky.calls == 8
 
-    with pytest.raises(ConnectionError, match="away"):
-        await transient(on=(ConnectionError,), deadline_seconds=1, first_seconds=30, max_seconds=30).call(flaky)
+    async def test_of_waits_holds_back_those_that_follow_as_well(self, retry: Retry, waits: Waits) -> None:
+        busy = replace(retry, first_seconds=1.0, max_seconds=8.0, limits={ConnectionResetError: Limit(max_seconds=2.0)})
 
-    assert waits == []
+        await busy.call(Flaky(*away(4), ConnectionResetError(), ConnectionResetError(), *away(3)))
+
+        waits.are_at_most(1.0, 2.0, 4.0, 8.0, 2.0, 2.0, 4.0, 8.0, 8.0)
+
+    async def test_are_counted_anew_by_each_call(self, retry: Retry) -> None:
+        limited = replace(retry, limits={ConnectionError: Limit(attempts=4)})
+        flaky = [Flaky(*away(number % 4)) for number in range(20)]
+
+        answers = await asyncio.gather(*(limited.call(each, str(number)) for number, each in enumerate(flaky)))
+
+        assert answers == [str(number) for number in range(20)]
 
 
 @pytest.mark.parametrize("ends", [asyncio.CancelledError, KeyboardInterrupt, SystemExit])
-async def test_what_should_end_is_never_retried(waits: list[float], ends: type[BaseException]) -> None:
+async def test_what_should_end_is_never_retried(retry: Retry, ends: type[BaseException]) -> None:
     flaky = Flaky(ends())
 
     caught: BaseException | None = None
     try:
-        await transient(on=(BaseException,)).call(flaky)
+        await replace(retry, on=(Exception,)).call(flaky)
     except BaseException as error:
         caught = error
 
@@ -141,7 +151,7 @@ async def test_cancelled_while_it_waits() -> None:
         asked.set()
         raise ConnectionError
 
-    task = asyncio.create_task(transient(on=(ConnectionError,), first_seconds=60, max_seconds=60).call(fail))
+    task = asyncio.create_task(Retry(on=(ConnectionError,), first_seconds=60, max_seconds=60).call(fail))
     await asyncio.wait_for(asked.wait(), 5)
     await asyncio.sleep(0)
     task.cancel()
@@ -150,57 +160,40 @@ async def test_cancelled_while_it_waits() -> None:
         await asyncio.wait_for(task, 5)
 
 
-async def test_each_attempt_that_is_repeated_is_told(waits: list[float]) -> None:
-    errors: list[BaseException] = []
-    first, second = ConnectionError("one"), ConnectionError("two")
+class TestTold:
+    async def test_each_attempt_that_is_repeated_is_told(self, retry: Retry, waits: Waits) -> None:
+        errors: list[BaseException] = []
+        first, second = away(2)
 
-    with capture_logs() as lines:
-        await transient(on=(ConnectionError,), on_retry=errors.append).call(Flaky(first, second).__call__)
+        with capture_logs() as lines:
+            await replace(retry, event="waiting", facts={"backend": "kafka"}, on_retry=errors.append).call(
+                Flaky(first, second)
+            )
 
-    assert errors == [first, second]
-    assert [(line["event"], line["log_level"], line["attempt"], line["error"]) for line in lines] == [
-        ("will_retry", "warning", 1, "ConnectionError: one"),
-        ("will_retry", "warning", 2, "ConnectionError: two"),
-    ]
-    assert lines[0]["operation"] == "Flaky.__call__"
-    assert lines[0]["wait_seconds"] == round(waits[0], 3)
+        assert errors == [first, second]
+        assert lines == [
+            {
+                "event": "waiting",
+                "log_level": "warning",
+                "backend": "kafka",
+                "attempt": number,
+                "wait_seconds": round(waited, 3),
+                "error": f"ConnectionError: {number}",
+            }
+            for number, waited in enumerate(waits.seconds, 1)
+        ]
 
+    async def test_one_that_ends_the_call_is_not(self, retry: Retry) -> None:
+        errors: list[BaseException] = []
+        last = replace(retry, limits={ConnectionError: Limit(attempts=2)}, on_retry=errors.append)
 
-async def test_one_object_serves_many_calls_at_once(never_waiting: None) -> None:
-    retrying = transient(on=(ConnectionError,), attempts=4)
-    flaky = [Flaky(*(ConnectionError() for _ in range(number % 4))) for number in range(20)]
+        with pytest.raises(ConnectionError), capture_logs() as lines:
+            await last.call(Flaky(*away(2)))
 
-    answers = await asyncio.gather(*(retrying.call(each, str(number)) for number, each in enumerate(flaky)))
+        assert (len(errors), len(lines)) == (1, 1)
 
-    assert answers == [str(number) for number in range(20)]
-    assert [each.calls for each in flaky] == [number % 4 + 1 for number in range(20)]
+    async def test_short_waits_are_kept_quiet(self, retry: Retry) -> None:
+        with capture_logs() as lines:
+            await replace(retry, first_seconds=0.1, max_seconds=2.0, quiet_seconds=0.4).call(Flaky(*away(6)))
 
-
-class TestNoWaiting:
-    async def test_switches_retries_off(self) -> None:
-        flaky = Flaky(ConnectionError("at once"))
-
-        with no_waiting(), pytest.raises(ConnectionError, match="at once"):
-            await transient(on=(ConnectionError,)).call(flaky)
-
-        assert flaky.calls == 1
-
-    async def test_limits_attempts_and_never_raises_their_number(self) -> None:
-        make: Callable[[], Flaky] = lambda: Flaky(*(ConnectionError() for _ in range(9)))  # noqa: E731
-        endless, limited = make(), make()
-
-        with no_waiting(attempts=5):
-            with pytest.raises(ConnectionError):
-                await transient(on=(ConnectionError,)).call(endless)
-            with pytest.raises(ConnectionError):
-                await transient(on=(ConnectionError,), attempts=2).call(limited)
-
-        assert (endless.calls, limited.calls) == (5, 2)
-
-    async def test_ends_with_the_block_and_nests(self, waits: list[float]) -> None:
-        with no_waiting(), no_waiting(attempts=3):
-            await transient(on=(ConnectionError,)).call(Flaky(ConnectionError()))
-        await transient(on=(ConnectionError,)).call(Flaky(ConnectionError()))
-
-        assert waits[0] == 0
-        assert waits[1] > 0
+        assert [line["attempt"] for line in lines] == [4, 5, 6]
