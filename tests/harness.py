@@ -15,8 +15,9 @@ from libs.contracts import envelope
 from libs.contracts.base import Message, messages_on
 from libs.contracts.topics import TOPICS
 from libs.kernel.clock import utc_now
+from libs.kernel.errors import Transient
 from libs.messaging.processor import Processor
-from libs.messaging.records import Cause, Record, encode
+from libs.messaging.records import Cause, RawRecord, Record, encode
 from libs.runtime.process import serve
 from libs.runtime.service import Service
 
@@ -74,6 +75,19 @@ class AllOfIt:
         return True
 
 
+class TidyProcessor(Processor):
+    """A processor that also does what a consumer does when it has time: batches are published and forgotten."""
+
+    async def handle(self, records: Sequence[RawRecord]) -> None:
+        """`apply`, and tidy up, however long that takes."""
+        await self.apply(records)
+        while True:
+            try:
+                return await self.publication.forget()
+            except Transient:
+                await asyncio.sleep(0.02)
+
+
 class Kernel:
     """The subscriptions of a service without Kafka: batches are given, what would be published is kept."""
 
@@ -84,14 +98,14 @@ class Kernel:
         self._offset = 0
         self._heard = Heard()
         self.clock = utc_now
-        self._processors: dict[str, Processor] = {}
+        self._processors: dict[str, TidyProcessor] = {}
         service.backends.consumers = [AllOfIt(each.topic.name) for each in service.subscriptions]
         self._start()
 
     def _start(self) -> None:
         name, backends = self._service.name, self._service.backends
         for subscription in self._service.subscriptions:
-            self._processors[subscription.topic.name] = Processor(
+            self._processors[subscription.topic.name] = TidyProcessor(
                 name, subscription, backends.store, self._heard, backends.tracer, backends.metrics
             )
 

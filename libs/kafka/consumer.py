@@ -1,6 +1,5 @@
 """One subscription on the broker: FastStream hands raw batches over, the kernel applies them, offsets follow."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from libs.kernel.settings import Settings
 from libs.messaging.processor import Processor
 from libs.messaging.records import RawRecord
 from libs.messaging.routes import Subscription
+from libs.resilience.retry import standing_still
 
 log = structlog.get_logger(__name__)
 
@@ -28,10 +28,6 @@ REBALANCE_MS = 30_000
 
 POLL_MS = 10
 """How long FastStream sleeps after an empty fetch, which a fetch of ours seldom is."""
-
-DEFECT_WAIT = 5.0
-"""Seconds between two tries at a batch on which the kernel itself failed."""
-
 
 _choose = DefaultPartitioner()
 """Partitions of keys, as every producer of ours chooses them."""
@@ -85,7 +81,7 @@ class Consumer:
     async def _on_batch(self, records: Any) -> None:
         async with self.assignment.idle:
             batch: Sequence[RawRecord] = records
-            await self._handled(batch)
+            await self._applied(batch)
             self._note(batch)
             # The next batch need not wait until this one is tidied up.
             self._tidying.due()
@@ -99,21 +95,15 @@ class Consumer:
 
     async def _forgotten(self) -> None:
         try:
-            await self._processor.forget_published()
+            await self._processor.publication.forget()
         except Exception as error:
             log.warning("outbox_not_tidied", topic=self.topic, error=repr(error))
 
-    async def _handled(self, batch: Sequence[RawRecord]) -> None:
-        """The processor lets no error out but by a defect of its own; then standing still loses nothing.
-
-        An exception would not: FastStream goes on with the next batch, and its commit passes over this one.
-        """
-        while True:
-            try:
-                return await self._processor.apply(batch)
-            except Exception:
-                log.exception("batch_failed", topic=self.topic, records=len(batch), wait_seconds=DEFECT_WAIT)
-                await asyncio.sleep(DEFECT_WAIT)
+    async def _applied(self, batch: Sequence[RawRecord]) -> None:
+        """The processor lets no error out but by a defect of its own. Such an error must not reach FastStream, which
+        would go on with the next batch, whose commit passes over this one."""
+        facts = {"topic": self.topic, "records": len(batch)}
+        await standing_still(lambda: self._processor.apply(batch), "batch_failed", facts)
 
     def _note(self, records: Sequence[RawRecord]) -> None:
         """The next offset of every partition in the batch is to be committed."""

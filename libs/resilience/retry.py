@@ -60,8 +60,16 @@ class Retry:
 
     async def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the function returns in the end; an error that does not pass, or is one too many, is raised as it is."""
+        try:
+            return await function(*args, **kwargs)  # nearly always; tenacity would cost 50 µs
+        except Exception as error:
+            if not self._passes(error):
+                raise
+            failures = [error]
 
-        async def attempt() -> T:  # for tenacity, which awaits coroutine functions and nothing else that can be awaited
+        async def attempt() -> T:
+            if failures:
+                raise failures.pop()
             return await function(*args, **kwargs)
 
         call = _Call(self)
@@ -120,3 +128,25 @@ def _error(state: RetryCallState) -> BaseException:
     error = state.outcome.exception() if state.outcome else None
     assert error is not None  # tenacity asks about failed attempts only
     return error
+
+
+DEFECT_SECONDS = 5.0
+"""Seconds between two tries at what only a defect of ours makes fail: rarely enough to read the log."""
+
+
+async def standing_still(
+    step: Callable[[], Awaitable[None]],
+    event: str,
+    facts: Mapping[str, object],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Do a step that may not be passed over, again and again while it fails, with the stack in the log.
+
+    For steps that deal with the errors they expect: any other error is a defect, and standing still loses nothing.
+    """
+    while True:
+        try:
+            return await step()
+        except Exception:
+            _log.exception(event, **facts, wait_seconds=DEFECT_SECONDS)
+            await sleep(DEFECT_SECONDS)

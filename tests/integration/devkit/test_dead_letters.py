@@ -16,12 +16,12 @@ from libs.devkit.simulators.address import Address
 from libs.kafka.publisher import KafkaPublisher
 from libs.kafka.topics import TopicAdmin
 from libs.messaging.memory import MemoryStore
-from libs.messaging.processor import Processor
 from libs.messaging.records import Incoming, RawRecord, Record
 from libs.messaging.routes import Subscription
 from libs.messaging.work import Work
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
+from tests.harness import TidyProcessor
 
 HEADERS = [("ce_id", b"a-1"), ("ce_type", b"erp.order.cancelled.v1"), ("x-plant", b"\xff")]
 BODY = b'{"order_id": "PO-1", "revision": 1, "reason": "nobody wants it"}'
@@ -64,7 +64,7 @@ class Kernel:
         self.applied: list[str] = []
         self.broken = True
         subscription = Subscription(topics.ERP_ORDERS, {erp.OrderCancelled: self._cancel})
-        self.processor = Processor("projects", subscription, MemoryStore(), publisher, Tracer(), Metrics("test"))
+        self.processor = TidyProcessor("projects", subscription, MemoryStore(), publisher, Tracer(), Metrics("test"))
 
     async def _cancel(self, run: Sequence[Incoming[Any]], work: Work) -> None:
         if self.broken:

@@ -16,13 +16,12 @@ from libs.kernel.errors import Busy, Conflict, Transient
 from libs.messaging.background import ticking
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
-from libs.messaging.processor import Processor
 from libs.messaging.records import Cause, Incoming, Record, encode
 from libs.messaging.routes import Subscription, Tick
 from libs.messaging.work import Work
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
-from tests.harness import Raw
+from tests.harness import Raw, TidyProcessor
 from tests.integration.plumbing import Pipe
 
 
@@ -58,9 +57,9 @@ class Bench:
         self.published: list[Record] = []
         self.handled = 0
 
-    def processor(self) -> Processor:
+    def processor(self) -> TidyProcessor:
         subscription = Subscription(topics.ERP_ORDERS, {erp.OrderCancelled: self.handle})
-        return Processor("test", subscription, self.store, self, Tracer(), Metrics("test"))
+        return TidyProcessor("test", subscription, self.store, self, Tracer(), Metrics("test"))
 
     async def publish(self, records: Sequence[Record]) -> None:
         self.published += records
@@ -239,7 +238,7 @@ async def test_after_a_broken_connection_it_does_not_stand_in_its_own_way(
     mending: list[asyncio.Future[None]] = []
     async with pipe:
         await bench.store.prepare()
-        processor = Processor(
+        processor = TidyProcessor(
             "test",
             Subscription(topics.ERP_ORDERS, {erp.OrderCancelled: cut}),
             bench.store,

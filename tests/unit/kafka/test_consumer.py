@@ -11,13 +11,13 @@ from aiokafka.errors import CommitFailedError
 from aiokafka.partitioner import DefaultPartitioner
 
 from libs.contracts import topics
-from libs.kafka import consumer as module
 from libs.kafka.broker import start_consuming
 from libs.kafka.consumer import Consumer
 from libs.kernel.errors import Transient
 from libs.kernel.settings import Settings
 from libs.messaging.records import RawRecord
 from libs.messaging.routes import Subscription
+from libs.resilience import retry
 from tests.unit.messaging.fakes import Raw, cancelled
 
 ORDERS = "t1.erp.orders.v1"
@@ -70,6 +70,17 @@ class Broker:
         return self.made
 
 
+class Publication:
+    def __init__(self) -> None:
+        self.published = asyncio.Event()
+        self.published.set()
+        self.forgotten = 0
+
+    async def forget(self) -> None:
+        await self.published.wait()
+        self.forgotten += 1
+
+
 class Processor:
     consumer = "projects:erp.orders.v1"
 
@@ -77,13 +88,7 @@ class Processor:
         self.batches: list[list[int]] = []
         self.failures: list[Exception] = []
         self.gate: asyncio.Event | None = None
-        self.published = asyncio.Event()
-        self.published.set()
-        self.forgotten = 0
-
-    async def forget_published(self) -> None:
-        await self.published.wait()
-        self.forgotten += 1
+        self.publication = Publication()
 
     async def apply(self, records: Sequence[RawRecord]) -> None:
         if self.failures:
@@ -156,7 +161,7 @@ async def test_the_next_offset_of_every_partition_is_committed_after_the_batch(r
 
     assert rig.processor.batches == [[7, 8, 3, 9]]
     assert rig.kafka.committed == [{TopicPartition(ORDERS, 0): 10, TopicPartition(ORDERS, 1): 4}]
-    assert rig.processor.forgotten == 1
+    assert rig.processor.publication.forgotten == 1
 
 
 async def test_the_next_batch_does_not_wait_for_the_offsets_of_the_last(rig: Rig) -> None:
@@ -182,12 +187,12 @@ async def test_batches_that_follow_at_once_are_tidied_up_in_one_go(rig: Rig) -> 
     await rig.consumer.assignment.tidied()
 
     assert rig.kafka.committed == [{TopicPartition(ORDERS, 0): 9, TopicPartition(ORDERS, 1): 4}]
-    assert rig.processor.forgotten == 1
+    assert rig.processor.publication.forgotten == 1
 
 
 async def test_offsets_are_not_committed_before_what_follows_from_the_batch_is_published(rig: Rig) -> None:
     """Or else, after a crash, the next batch of the partition would be published ahead of it."""
-    rig.processor.published.clear()
+    rig.processor.publication.published.clear()
 
     await rig.subscriber.deliver([at(0, 7)])
     tidying = asyncio.create_task(rig.consumer.assignment.tidied())
@@ -195,7 +200,7 @@ async def test_offsets_are_not_committed_before_what_follows_from_the_batch_is_p
     assert not tidying.done()
     assert rig.kafka.committed == []
 
-    rig.processor.published.set()
+    rig.processor.publication.published.set()
     await tidying
     assert rig.kafka.committed == [{TopicPartition(ORDERS, 0): 8}]
 
@@ -220,7 +225,7 @@ async def test_offsets_that_cannot_be_committed_are_the_inboxs_business(rig: Rig
 async def test_it_stands_still_on_a_defect_and_commits_nothing(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, logs: list[dict[str, Any]]
 ) -> None:
-    monkeypatch.setattr(module, "DEFECT_WAIT", 0.0)
+    monkeypatch.setattr(retry, "DEFECT_SECONDS", 0.0)
     rig.processor.failures = [AssertionError("a defect"), RuntimeError("another")]
 
     await rig.deliver(at(0, 7))

@@ -14,12 +14,12 @@ from libs.contracts.envelope import Headers
 from libs.contracts.topics import Topic
 from libs.kernel.errors import Transient
 from libs.messaging.memory import MemoryStore, MemoryTransaction
-from libs.messaging.processor import Processor
 from libs.messaging.records import Incoming, Record
 from libs.messaging.routes import Handler, Subscription
 from libs.messaging.work import Work
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
+from tests.harness import TidyProcessor
 
 _offsets = count()
 
@@ -152,12 +152,12 @@ class Bench:
 
         return handle
 
-    def processor(self, subscription: Subscription | None = None, lock: asyncio.Lock | None = None) -> Processor:
+    def processor(self, subscription: Subscription | None = None, lock: asyncio.Lock | None = None) -> TidyProcessor:
         orders: dict[type[Message], Handler] = {
             erp.OrderCancelled: self.handler("cancelled"),
             erp.OrderRequested: self.handler("requested"),
         }
-        return Processor(
+        return TidyProcessor(
             "projects",
             subscription or Subscription(self.topic, orders),
             self.store,

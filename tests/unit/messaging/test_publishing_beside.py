@@ -2,7 +2,7 @@
 
 import asyncio
 
-from libs.messaging.processor import LONGEST_WAIT
+from libs.resilience.retry import DEFECT_SECONDS
 from tests.unit.messaging.fakes import Bench, cancelled
 
 
@@ -22,7 +22,7 @@ async def test_the_next_is_committed_meanwhile_but_goes_out_after_it(bench: Benc
 
     bench.published.open.set()
     await following
-    await processor.forget_published()
+    await processor.publication.forget()
     assert bench.answers == ["a", "b"]
     assert bench.counted("messaging_client_sent_messages") == 2
     assert bench.store.outbox == {}
@@ -33,7 +33,7 @@ async def test_what_is_not_yet_published_is_not_forgotten(bench: Bench) -> None:
     bench.published.open.clear()
     await processor.apply([cancelled("a")])
 
-    tidying = asyncio.create_task(processor.forget_published())
+    tidying = asyncio.create_task(processor.publication.forget())
     for _ in range(10):
         await asyncio.sleep(0)
     assert len(bench.store.outbox) == 1
@@ -52,5 +52,5 @@ async def test_a_defect_of_the_publisher_holds_back_what_follows(bench: Bench) -
 
     assert bench.answers == ["a", "b"]
     assert bench.store.state == ["main/a", "main/b"]
-    assert bench.waits == [LONGEST_WAIT]
+    assert bench.waits == [DEFECT_SECONDS]
     assert bench.dead == []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from libs.kernel.errors import Busy, Conflict, Transient
-from libs.messaging.processor import CONFLICTS_ALLOWED, LONGEST_BUSY, LONGEST_WAIT
+from libs.messaging.processor import CONFLICTS_ALLOWED, RETRY
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from tests.unit.messaging.fakes import Bench, cancelled, header
@@ -28,7 +28,7 @@ class TestTransient:
 
         assert len(bench.waits) == 20
         assert bench.waits[0] <= 0.02
-        assert all(LONGEST_WAIT / 2 <= wait <= LONGEST_WAIT for wait in bench.waits[-5:])
+        assert all(RETRY.max_seconds / 2 <= wait <= RETRY.max_seconds for wait in bench.waits[-5:])
 
     async def test_it_does_not_wait_long_for_another_transaction(self, bench: Bench) -> None:
         bench.store.failures = [Busy("another was first")] * 20
@@ -36,7 +36,7 @@ class TestTransient:
         await bench.processor().handle([cancelled("a")])
 
         assert len(bench.waits) == 20
-        assert max(bench.waits) <= LONGEST_BUSY
+        assert max(bench.waits) <= (RETRY.limits[Busy].max_seconds or 0.0)
         assert bench.store.state == ["main/a"]
 
     async def test_nothing_is_published_of_what_was_not_committed(self, bench: Bench) -> None:
