@@ -3,10 +3,57 @@
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar, cast
 
 from libs.kernel.clock import Clock, utc_now
-from libs.kernel.errors import Conflict
-from libs.messaging.store import OutboxEntry
+from libs.kernel.errors import Busy, Conflict
+from libs.messaging.store import OutboxEntry, Transaction
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Table(Generic[K, V]):
+    """The rows of one repository in memory: what a collection is on MongoDB.
+
+    Rows are immutable and never None. A change is another object under the same key.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[K, V] = {}
+        """The rows as the last commit has left them."""
+
+    def within(self, transaction: Transaction) -> dict[K, V]:
+        """The rows as the transaction sees them. What it writes there, the others see once it has committed."""
+        return cast(MemoryTransaction, transaction.handle).copy_of(self)
+
+
+class _Copy(Generic[K, V]):
+    """One table as one transaction found it, and as the transaction has changed it."""
+
+    def __init__(self, table: Table[K, V]) -> None:
+        self._table = table
+        self._found = table.rows
+        self.rows = dict(table.rows)
+
+    @property
+    def _changed(self) -> list[K]:
+        return [key for key in self._found | self.rows if self.rows.get(key) is not self._found.get(key)]
+
+    def check(self) -> None:
+        """Raises Busy when another transaction has committed one of the rows that this one has changed."""
+        for key in self._changed:
+            if self._table.rows.get(key) is not self._found.get(key):
+                raise Busy(f"another transaction has changed {key!r} meanwhile")
+
+    def commit(self) -> None:
+        rows = dict(self._table.rows)
+        for key in self._changed:
+            if key in self.rows:
+                rows[key] = self.rows[key]
+            else:
+                del rows[key]
+        self._table.rows = rows
 
 
 class MemoryTransaction:
@@ -16,10 +63,18 @@ class MemoryTransaction:
         self._store = store
         self.marks: dict[str, datetime] = {}
         self.entries: list[OutboxEntry] = []
+        self.copies: dict[Table[Any, Any], _Copy[Any, Any]] = {}
+        """The tables that were used in it."""
 
     @property
-    def handle(self) -> None:
-        return None
+    def handle(self) -> "MemoryTransaction":
+        return self
+
+    def copy_of(self, table: Table[K, V]) -> dict[K, V]:
+        """The transaction's own copy of a table, made at the first call."""
+        if table not in self.copies:
+            self.copies[table] = _Copy(table)
+        return self.copies[table].rows
 
     async def seen(self, keys: Collection[str]) -> set[str]:
         return set(keys) & self._store.inbox.keys()
@@ -49,6 +104,10 @@ class MemoryStore:
         yield transaction
         if transaction.marks.keys() & self.inbox.keys():
             raise Conflict("marked by another transaction meanwhile")
+        for copy in transaction.copies.values():
+            copy.check()
+        for copy in transaction.copies.values():
+            copy.commit()
         self.inbox |= transaction.marks
         self.outbox |= {entry.id: entry for entry in transaction.entries}
 
