@@ -1,12 +1,16 @@
 """What the handlers need of the database."""
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 from libs.messaging.records import Cause
 from libs.messaging.work import Work
 from libs.saga import Saga
 from services.projects.domain.project import Project
+
+FORESTALLED = timedelta(days=1)
+"""How long a cancellation is remembered that came before its order."""
 
 
 class Projects(Protocol):
@@ -39,7 +43,8 @@ class Sagas(Protocol):
 
     async def load(self, work: Work, ids: Collection[str]) -> dict[str, StoredSaga]: ...
 
-    async def save(self, work: Work, sagas: Iterable[StoredSaga]) -> None: ...
+    async def save(self, work: Work, sagas: Iterable[StoredSaga]) -> None:
+        """Keep the sagas: one that has ended for a while, one that runs or is stuck for good."""
 
     async def overdue(self, work: Work, limit: int) -> list[StoredSaga]:
-        """Sagas whose deadline is before `work.now`, oldest first."""
+        """Sagas whose deadline has come at `work.now`, oldest first."""

@@ -9,10 +9,7 @@ from libs.messaging.records import Cause
 from libs.messaging.work import Work
 from libs.saga import Saga, SagaStatus
 from services.projects.domain.project import Project
-from services.projects.ports import StoredSaga
-
-FORESTALLED_SECONDS = 24 * 3600
-"""How long a cancellation is remembered that came before its order."""
+from services.projects.ports import FORESTALLED, StoredSaga
 
 
 class MongoProjects:
@@ -23,7 +20,8 @@ class MongoProjects:
         self._forestalled = database["forestalled"]
 
     async def prepare(self) -> None:
-        await self._forestalled.create_indexes([IndexModel("at", expireAfterSeconds=FORESTALLED_SECONDS)])
+        seconds = int(FORESTALLED.total_seconds())
+        await self._forestalled.create_indexes([IndexModel("at", expireAfterSeconds=seconds)])
         due = IndexModel("progress_due_at", partialFilterExpression={"progress_due_at": {"$type": "date"}})
         await self._projects.create_indexes([due])
 
@@ -44,7 +42,7 @@ class MongoProjects:
         if not ids:
             return {}
         found = self._forestalled.find(
-            {"_id": {"$in": list(ids)}, "at": {"$gt": work.now - timedelta(seconds=FORESTALLED_SECONDS)}},
+            {"_id": {"$in": list(ids)}, "at": {"$gt": work.now - FORESTALLED}},
             session=work.transaction.handle,
         )
         return {document["_id"]: document["revision"] async for document in found}
