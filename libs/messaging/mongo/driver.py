@@ -4,11 +4,10 @@ Motor gets critical fixes only until May 2027; `MONGO_DRIVER=pymongo` runs every
 differ in the calls wrapped here; all else has the same shape, so types are those of the successor.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal, cast
 
-import pymongo
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -50,6 +49,7 @@ __all__ = [
     "connect",
     "session",
     "translated",
+    "translating",
     "whole",
 ]
 
@@ -126,6 +126,15 @@ async def aggregate(
     return cast(list[Document], await cursor.to_list(None))
 
 
+@contextmanager
+def translating() -> Iterator[None]:
+    """Raise errors of the driver as errors of the kernel, see `translated`."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise translated(error) from error
+
+
 def translated(error: PyMongoError) -> Exception:
     """The kernel's word for a driver error; the error itself when it is neither transient nor a conflict."""
     if isinstance(error, DuplicateKeyError) or _codes(error) == {_DUPLICATE_KEY}:
@@ -149,7 +158,3 @@ def _codes(error: PyMongoError) -> set[int]:
 def database(client: Client, namespace: str, service: str) -> Database:
     """The database of a service: `factory_<service>`, with the namespace in front when there is one."""
     return client[f"{namespace}_factory_{service}" if namespace else f"factory_{service}"]
-
-
-def version() -> str:
-    return str(pymongo.version)

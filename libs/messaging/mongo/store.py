@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from libs.kernel.clock import Clock, utc_now
-from libs.kernel.errors import Transient
+from libs.kernel.errors import Conflict, Transient
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import IndexModel, PyMongoError
 from libs.messaging.records import Record
@@ -86,7 +86,7 @@ class MongoStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[MongoTransaction]:
-        try:
+        with driver.translating():
             await self._end_abandoned()
             async with driver.session(self._client) as session:
                 try:
@@ -96,8 +96,6 @@ class MongoStore:
                 except driver.ConnectionFailure:
                     self._abandoned.append(session.session_id)
                     raise
-        except PyMongoError as error:
-            raise driver.translated(error) from error
 
     async def _end_abandoned(self) -> None:
         """End the transactions that a broken connection kept us from ending.
@@ -118,63 +116,40 @@ class MongoStore:
         query: driver.Document = {} if lane is None else {"lane": lane}
         if before is not None:
             query["created_at"] = {"$lt": before}
-        try:
+        with driver.translating():
             documents = await self._outbox.find(query).sort("_id", 1).limit(100).to_list(None)
-        except PyMongoError as error:
-            raise driver.translated(error) from error
         return [
-            OutboxEntry(
-                document["_id"],
-                document["lane"],
-                document["created_at"],
-                [_record(fields) for fields in document["records"]],
-            )
-            for document in documents
+            OutboxEntry(each["_id"], each["lane"], each["created_at"], [_record(*fields) for fields in each["records"]])
+            for each in documents
         ]
 
     async def discard(self, ids: Sequence[str]) -> None:
-        try:
+        with driver.translating():
             await self._outbox.delete_many({"_id": {"$in": list(ids)}})
-        except PyMongoError as error:
-            raise driver.translated(error) from error
 
     async def claim(self, name: str, holder: str, seconds: float) -> bool:
         now = self._clock()
         mine_or_free = {"_id": name, "$or": [{"holder": holder}, {"until": {"$lte": now}}]}
+        taken = {"$set": {"holder": holder, "until": now + timedelta(seconds=seconds)}}
         try:
-            await self._leases.update_one(
-                mine_or_free,
-                {"$set": {"holder": holder, "until": now + timedelta(seconds=seconds)}},
-                upsert=True,
-            )
-        except driver.DuplicateKeyError:
+            with driver.translating():
+                await self._leases.update_one(mine_or_free, taken, upsert=True)
+        except Conflict:
             return False  # The upsert found no free lease and tried to add a second one.
-        except PyMongoError as error:
-            raise driver.translated(error) from error
         return True
 
     async def ping(self) -> str:
-        try:
+        with driver.translating():
             hello = await self._client.admin.command("hello")
-        except PyMongoError as error:
-            raise driver.translated(error) from error
         if not hello.get("isWritablePrimary"):
             raise Transient("no primary is elected")
         return f"primary of {hello.get('setName', 'no replica set')}"
 
     async def prepare(self) -> None:
-        try:
+        with driver.translating():
             await self._database["inbox"].create_indexes([IndexModel("at", expireAfterSeconds=INBOX_DAYS * 86_400)])
             await self._outbox.create_indexes([IndexModel([("lane", 1), ("_id", 1)]), IndexModel("created_at")])
-        except PyMongoError as error:
-            raise driver.translated(error) from error
 
 
-def _record(fields: list[object]) -> Record:
-    topic, key, value, headers = fields
-    pairs = headers if isinstance(headers, list) else []
-    return Record(str(topic), _bytes(key), _bytes(value), [(name, bytes(content)) for name, content in pairs])
-
-
-def _bytes(value: object) -> bytes | None:
-    return bytes(value) if isinstance(value, bytes) else None
+def _record(topic: str, key: bytes | None, value: bytes | None, headers: list[list[Any]]) -> Record:
+    return Record(topic, key, value, [(name, content) for name, content in headers])

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from libs.messaging.mongo import driver
-from libs.messaging.mongo.driver import Document, IndexModel, PyMongoError, ReplaceOne
+from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne
 from libs.messaging.work import Work
 from services.catalog.domain.entries import Entry, Key, Kind
 
@@ -19,10 +19,8 @@ class MongoMasterData:
         self._versions = database["versions"]
 
     async def prepare(self) -> None:
-        try:
+        with driver.translating():
             await self._definitions.create_indexes([IndexModel([("site", 1), ("kind", 1), ("code", 1)])])
-        except PyMongoError as error:
-            raise driver.translated(error) from error
 
     async def load(self, work: Work, wanted: Mapping[str, Collection[Key]]) -> dict[str, dict[Key, Entry]]:
         known: dict[str, dict[Key, Entry]] = {site: {} for site in wanted}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from libs.messaging.mongo import driver
-from libs.messaging.mongo.driver import Document, IndexModel, PyMongoError
+from libs.messaging.mongo.driver import Document, IndexModel
 from libs.messaging.work import Work
 from services.insight.domain.events import StoredEvent, fits_document, parsed
 
@@ -18,7 +18,7 @@ class MongoEventStore:
         self._events = database["events"]
 
     async def prepare(self) -> None:
-        try:
+        with driver.translating():
             await self._events.create_indexes(
                 [
                     IndexModel([("site", 1), ("subject", 1), ("time", 1), ("sequence", 1)]),
@@ -26,8 +26,6 @@ class MongoEventStore:
                     IndexModel([("site", 1), ("correlation_id", 1), ("time", 1)]),
                 ]
             )
-        except PyMongoError as error:
-            raise driver.translated(error) from error
 
     async def append(self, work: Work, events: Sequence[StoredEvent]) -> None:
         """The inbox knows events for some weeks, a topic may keep them for good: so the ids are looked up first."""

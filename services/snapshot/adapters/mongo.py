@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from libs.contracts.base import jsonable
 from libs.contracts.erp import SnapshotRef
 from libs.messaging.mongo import driver
-from libs.messaging.mongo.driver import Document, IndexModel, PyMongoError, ReplaceOne
+from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne
 from libs.messaging.work import Work
 from services.snapshot.domain.cleaning import day_of
 from services.snapshot.domain.freezing import Activation, ActivationState, Snapshot
@@ -32,10 +32,8 @@ class MongoActivations:
         references = IndexModel([("site", 1), ("references.snapshot_id", 1)])
         released = {"state": ActivationState.RELEASED.value}
         tombstones = IndexModel("expires_at", expireAfterSeconds=0, partialFilterExpression=released)
-        try:
+        with driver.translating():
             await self._activations.create_indexes([references, tombstones])
-        except PyMongoError as error:
-            raise driver.translated(error) from error
 
     async def load(self, work: Work, wanted: Ids) -> dict[str, dict[str, Activation]]:
         known: dict[str, dict[str, Activation]] = {site: {} for site in wanted}
@@ -74,12 +72,10 @@ class MongoSnapshots:
         self._snapshots = database["snapshots"]
 
     async def prepare(self) -> None:
-        try:
+        with driver.translating():
             await self._snapshots.create_indexes(
                 [IndexModel([("site", 1), ("kind", 1), ("code", 1)]), IndexModel("needed_on")]
             )
-        except PyMongoError as error:
-            raise driver.translated(error) from error
 
     async def present(self, work: Work, wanted: Ids) -> dict[str, set[str]]:
         found = self._snapshots.find({"_id": {"$in": _ids(wanted)}}, NAMES, session=work.transaction.handle)

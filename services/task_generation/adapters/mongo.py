@@ -6,7 +6,7 @@ from datetime import timedelta
 from libs.contracts.base import jsonable
 from libs.contracts.task_generation import ExecutionRange
 from libs.messaging.mongo import driver
-from libs.messaging.mongo.driver import Document, IndexModel, PyMongoError
+from libs.messaging.mongo.driver import Document, IndexModel
 from libs.messaging.work import Work
 from services.task_generation.domain.plans import Plan
 from services.task_generation.ports import Ids
@@ -25,12 +25,10 @@ class MongoPlans:
         self._keep = keep
 
     async def prepare(self) -> None:
-        try:
+        with driver.translating():
             of_activation = IndexModel([("site", 1), ("activation_id", 1)])
             await self._plans.create_indexes([of_activation, IndexModel("expires_at", expireAfterSeconds=0)])
             await self._cancellations.create_indexes([IndexModel("expires_at", expireAfterSeconds=0)])
-        except PyMongoError as error:
-            raise driver.translated(error) from error
 
     async def load(self, work: Work, generations: Ids) -> dict[str, dict[str, Plan]]:
         known: dict[str, dict[str, Plan]] = {site: {} for site in generations}

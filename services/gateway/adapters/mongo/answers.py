@@ -7,7 +7,6 @@ from libs.contracts.explanation import TaskExplained
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import IndexModel, UpdateOne
 from libs.messaging.work import Work
-from services.gateway.adapters.mongo import in_our_words
 
 KEPT_SECONDS = 600
 
@@ -17,7 +16,7 @@ class MongoAnswers:
         self._answers = database["answers"]
 
     async def prepare(self) -> None:
-        with in_our_words():
+        with driver.translating():
             await self._answers.create_indexes([IndexModel("at", expireAfterSeconds=KEPT_SECONDS)])
 
     async def save(self, work: Work, site: str, answers: Iterable[tuple[str, TaskExplained]]) -> None:
@@ -33,7 +32,7 @@ class MongoAnswers:
             await self._answers.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
     async def find(self, site: str, question_id: str) -> TaskExplained | None:
-        with in_our_words():
+        with driver.translating():
             document = await self._answers.find_one({"_id": _id(site, question_id), "site": site})
         return None if document is None else TaskExplained.model_validate(document["answer"])
 

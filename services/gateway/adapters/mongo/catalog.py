@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Sequence
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne, UpdateOne
 from libs.messaging.work import Work
-from services.gateway.adapters.mongo import in_our_words
 from services.gateway.domain.catalog import Item, Key, Kind, Version
 
 
@@ -18,7 +17,7 @@ class MongoCatalog:
         self._versions = database["catalog_versions"]
 
     async def prepare(self) -> None:
-        with in_our_words():
+        with driver.translating():
             await self._items.create_indexes([IndexModel([("site", 1), ("kind", 1), ("code", 1)])])
             await self._versions.create_indexes([IndexModel([("site", 1), ("kind", 1), ("code", 1), ("version", -1)])])
 
@@ -46,22 +45,22 @@ class MongoCatalog:
         query: Document = {"site": site, "kind": kind}
         if after is not None:
             query["code"] = {"$gt": after}
-        with in_our_words():
+        with driver.translating():
             return [_item(each) for each in await self._items.find(query).sort("code", 1).limit(limit).to_list(None)]
 
     async def get(self, key: Key) -> Item | None:
-        with in_our_words():
+        with driver.translating():
             document = await self._items.find_one({"_id": _id(key), "site": key.site})
         return None if document is None else _item(document)
 
     async def versions(self, key: Key) -> Sequence[Version]:
         query = {"site": key.site, "kind": key.kind, "code": key.code}
-        with in_our_words():
+        with driver.translating():
             found = await self._versions.find(query).sort("version", -1).to_list(None)
         return [_version(document) for document in found]
 
     async def version(self, key: Key, number: int) -> Version | None:
-        with in_our_words():
+        with driver.translating():
             document = await self._versions.find_one({"_id": _version_id(key, number), "site": key.site})
         return None if document is None else _version(document)
 

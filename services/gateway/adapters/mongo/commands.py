@@ -8,7 +8,6 @@ from libs.kernel.errors import Conflict
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import DuplicateKeyError, IndexModel, UpdateOne
 from libs.messaging.work import Work
-from services.gateway.adapters.mongo import in_our_words
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.ports import Remembered
 
@@ -21,7 +20,7 @@ class MongoOutcomes:
         self._outcomes = database["outcomes"]
 
     async def prepare(self) -> None:
-        with in_our_words():
+        with driver.translating():
             await self._outcomes.create_indexes([IndexModel("at", expireAfterSeconds=KEPT_SECONDS)])
 
     async def save(self, work: Work, outcomes: Iterable[Outcome]) -> None:
@@ -38,7 +37,7 @@ class MongoOutcomes:
 
     async def find(self, site: str, command_id: str, results: Sequence[Result]) -> Outcome | None:
         ids = [_id(site, command_id, result) for result in results]
-        with in_our_words():
+        with driver.translating():
             found = await self._outcomes.find({"_id": {"$in": ids}, "site": site}).to_list(None)
         outcomes = {outcome.result: outcome for outcome in map(Outcome.model_validate, found)}
         return next((outcomes[result] for result in results if result in outcomes), None)
@@ -49,14 +48,14 @@ class MongoKeys:
         self._keys = database["idempotency_keys"]
 
     async def prepare(self) -> None:
-        with in_our_words():
+        with driver.translating():
             await self._keys.create_indexes([IndexModel("at", expireAfterSeconds=KEPT_SECONDS)])
 
     async def remember(self, site: str, path: str, key: str, fresh: Remembered, now: datetime) -> Remembered:
         # Hashed, because a client chooses the key and may have put into it what nobody should find in a database.
         id_ = f"{site}/{hashlib.sha256(f'{path} {key}'.encode()).hexdigest()}"
         document = {"_id": id_, "site": site, "at": now, **fresh._asdict()}
-        with in_our_words():
+        with driver.translating():
             try:
                 await self._keys.insert_one(document)
             except DuplicateKeyError:

@@ -7,7 +7,6 @@ from libs.contracts.devices import DeviceState
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne
 from libs.messaging.work import Work
-from services.gateway.adapters.mongo import in_our_words
 from services.gateway.domain.equipment import (
     Booking,
     BookingView,
@@ -49,7 +48,7 @@ class MongoEquipment:
         self._parts = {part: database[part.value] for part in Part}
 
     async def prepare(self) -> None:
-        with in_our_words():
+        with driver.translating():
             await self._parts[Part.DEVICE].create_indexes(
                 [
                     IndexModel([("site", 1), (_DEVICE, 1)]),
@@ -93,7 +92,7 @@ class MongoEquipment:
             _DEVICE: None if after is None else {"$gt": after},
         }
         query: Document = {"site": site} | {name: value for name, value in wanted.items() if value is not None}
-        with in_our_words():
+        with driver.translating():
             found = await self._parts[Part.DEVICE].find(query).sort(_DEVICE, 1).limit(limit).to_list(None)
         return [DeviceView.model_validate(document).device for document in found]
 
@@ -112,7 +111,7 @@ class MongoEquipment:
         if after is not None:
             query["$or"] = [{_TO: {"$gt": after.to}}, {_TO: after.to, _RESERVATION: {"$gt": after.reservation_id}}]
         by_end = [(_TO, 1), (_RESERVATION, 1)]
-        with in_our_words():
+        with driver.translating():
             found = await self._parts[Part.RESERVATION].find(query).sort(by_end).limit(limit).to_list(None)
         return [BookingView.model_validate(document).booking for document in found]
 
@@ -125,7 +124,7 @@ class MongoEquipment:
         return None if document is None else CalendarView.model_validate(document).calendar
 
     async def _one(self, part: Part, site: str, *names: str) -> Document | None:
-        with in_our_words():
+        with driver.translating():
             return await self._parts[part].find_one({"_id": _id(site, *names), "site": site})
 
 

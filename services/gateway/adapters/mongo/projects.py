@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Sequence
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne
 from libs.messaging.work import Work
-from services.gateway.adapters.mongo import in_our_words
 from services.gateway.domain.projects import ProjectView
 from services.gateway.ports import Position
 
@@ -17,7 +16,7 @@ class MongoProjects:
         self._views = database["projects"]
 
     async def prepare(self) -> None:
-        with in_our_words():
+        with driver.translating():
             await self._views.create_indexes([IndexModel([("site", 1), (_CREATED, -1), (_PROJECT, -1)])])
 
     async def load(self, work: Work, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], ProjectView]:
@@ -40,12 +39,12 @@ class MongoProjects:
                 {_CREATED: after.created_at, _PROJECT: {"$lt": after.project_id}},
             ]
         newest_first = [(_CREATED, -1), (_PROJECT, -1)]
-        with in_our_words():
+        with driver.translating():
             found = self._views.find(query, {"rebases": 0}).sort(newest_first).limit(limit)
             return [_view(each) for each in await found.to_list(None)]
 
     async def get(self, site: str, project_id: str) -> ProjectView | None:
-        with in_our_words():
+        with driver.translating():
             document = await self._views.find_one({"_id": _id(site, project_id), "site": site})
         return None if document is None else _view(document)
 

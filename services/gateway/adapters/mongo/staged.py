@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, ReplaceOne
 from libs.messaging.work import Work
-from services.gateway.adapters.mongo import in_our_words
 from services.gateway.domain.activation import Batches, Side
 
 
@@ -28,7 +27,7 @@ class MongoStaged:
 
     async def get(self, site: str, project_id: str) -> dict[Side, Batches]:
         ids = [_id(site, project_id, side) for side in Side]
-        with in_our_words():
+        with driver.translating():
             found = await self._batches.find({"_id": {"$in": ids}, "site": site}).to_list(None)
         return {each.side: each for each in map(_read, found)}
 
