@@ -102,11 +102,6 @@ class Supervised:
             restarts=self.restarts,
         )
 
-    @property
-    def forgiven(self) -> bool:
-        """Whether its next death counts as the first."""
-        return self._deaths_in_a_row == 0
-
     def start(self) -> None:
         self._thread.start()
 

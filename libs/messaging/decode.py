@@ -20,11 +20,10 @@ from libs.messaging.routes import Subscription
 
 @dataclass
 class Decoded:
-    """What became of a batch of records."""
+    """What became of a batch of records; those that are for others are in neither list."""
 
     messages: list[Incoming[Any]] = field(default_factory=list)
     unreadable: list[DeadLetter] = field(default_factory=list)
-    passed_over: int = 0
 
 
 def decode(records: Sequence[RawRecord], subscription: Subscription) -> Decoded:
@@ -32,22 +31,17 @@ def decode(records: Sequence[RawRecord], subscription: Subscription) -> Decoded:
     result = Decoded()
     for record in records:
         if record.value is None and subscription.topic.compacted and not isinstance(record, Illegible):
-            result.passed_over += 1  # A tombstone: Kafka's own word for "forget this key", no message of anybody.
+            continue  # A tombstone is Kafka's own word for "forget this key", and no message of anybody.
+        type_ = None if subscription.answers_for_all else peek_type(record.headers)
+        if type_ is not None and type_ not in subscription.types:
             continue
-        if not subscription.answers_for_all:
-            type_ = peek_type(record.headers)
-            if type_ is not None and type_ not in subscription.types:
-                result.passed_over += 1
-                continue
         try:
             message = _message(record, subscription)
         except Exception as error:  # Unreadable; any other is a defect here, which must not stop the neighbours
             result.unreadable.append(DeadLetter.of(record, error, attempts=1))
-            continue
-        if message is None:
-            result.passed_over += 1
         else:
-            result.messages.append(message)
+            if message is not None:
+                result.messages.append(message)
     return result
 
 

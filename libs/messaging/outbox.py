@@ -50,11 +50,8 @@ class Outbox:
         if ids:
             await self._store.discard(ids)
 
-    async def drain(self, lane: str | None = None, before: datetime | None = None) -> int:
-        """Publish what a crash left behind; the number of entries."""
-        published = 0
-        while entries := await self._store.pending(lane, before):
+    async def drain(self, lane: str) -> None:
+        """Publish and forget everything that is there of a lane, oldest first."""
+        while entries := await self._store.pending(lane):
             await self.publish(entries)
             await self.forget([entry.id for entry in entries])
-            published += len(entries)
-        return published

@@ -28,8 +28,6 @@ _NOTHING: AbstractContextManager[None] = nullcontext()
 class Tracer:
     """The tracer when nothing is exported: it only keeps trace ids going, in about a microsecond per message."""
 
-    exporting = False
-
     def batch(
         self, name: str, n: int, attributes: Mapping[str, AttributeValue] | None = None
     ) -> AbstractContextManager[None]:

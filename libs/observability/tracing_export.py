@@ -86,8 +86,6 @@ class _Batch:
 class ExportingTracer(Tracer):
     """Records spans; see `Tracer` for what each method promises."""
 
-    exporting = True
-
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer("smart-factory")

@@ -14,18 +14,16 @@ about the dependency.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, ParamSpec, TypeVar, cast
+from typing import Literal, cast
 
 import pybreaker
 
 from libs.kernel.errors import Transient
 from libs.observability.logs import get_logger
 
-P = ParamSpec("P")
-T = TypeVar("T")
 State = Literal["closed", "open", "half-open"]
 
 _log = get_logger(__name__)
@@ -86,17 +84,8 @@ class Breaker:
         """closed: calls go through; open: none does; half-open: one at a time does, to try."""
         return cast(State, self._breaker.current_state)
 
-    @property
-    def failures(self) -> int:
-        """How many calls in a row have failed."""
-        return self._breaker.fail_counter
-
-    async def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call `function` under the breaker. Raises BreakerOpen when it may not be called."""
-        async with self:
-            return await function(*args, **kwargs)
-
     async def __aenter__(self) -> None:
+        """Begin a call. Raises BreakerOpen when it may not be made."""
         permit = self._admit()
         self._permits.setdefault(asyncio.current_task(), []).append(permit)
 

@@ -141,10 +141,6 @@ class OrderBook:
         """Every order has come to an end, good or bad."""
         return all(order.settled for order in self.orders.values())
 
-    @property
-    def all_completed(self) -> bool:
-        return all(order.state is OrderState.COMPLETED for order in self.orders.values())
-
 
 def _move(order: Order, name: str, data: Mapping[str, Any], now: float) -> None:
     """The order's state after the answer `name`. What is completed or cancelled stays so."""

@@ -203,7 +203,7 @@ class TestOutbox:
             async def publish(self, records: Sequence[Record]) -> None:
                 published.extend(records)
 
-        assert await Outbox(stores.other, Publisher()).drain("lane") == 230
+        await Outbox(stores.other, Publisher()).drain("lane")
 
         assert [each.key for each in published] == [f"{number:03d}".encode() for number in range(230)]
         assert await stores.one.pending() == []

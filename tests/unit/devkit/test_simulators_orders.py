@@ -47,7 +47,7 @@ def test_from_sent_to_completed() -> None:
     assert not told.book.settled
     told.tell("completed", lines=[line(3, executions_in_work=0)])
     assert told.book.settled
-    assert told.book.all_completed
+    assert told.order.state is OrderState.COMPLETED
     assert not told.order.went_wrong
     assert (told.order.activation_seconds, told.order.wall_seconds) == (2.0, 4.0)
     assert (told.order.lines["10"].produced_quantity, told.order.lines["10"].executions_good) == (3, 5)

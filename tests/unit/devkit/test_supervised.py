@@ -136,6 +136,6 @@ def test_who_was_ready_for_long_is_forgiven(supervise: Callable[..., Supervised]
     supervised = supervise(subject, forgiven_after=0.05, first=0.01, most=1000)
     for deaths in range(12):  # unforgiven, the last delay alone would be 20 s
         assert wait_until(lambda: supervised.ready, 5)
-        assert wait_until(lambda: supervised.forgiven, 5)
+        assert wait_until(lambda: supervised._deaths_in_a_row == 0, 5)
         supervised.kill()
         assert wait_until(lambda deaths=deaths: supervised.restarts == deaths + 1, 5)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from libs.contracts import catalog, erp, execution, topics
 from libs.contracts.base import Message
-from libs.messaging.decode import decode
+from libs.messaging.decode import Decoded, decode
 from libs.messaging.records import Incoming
 from libs.messaging.routes import Handler, Subscription
 from libs.messaging.work import Work
@@ -126,13 +126,13 @@ class TestUnknownTypes:
 
         result = decode([*others, event("execution.work-order.released.v1", RELEASED)], EVENTS)
 
-        assert result.passed_over == 3
         assert [type(message.data) for message in result.messages] == [execution.WorkOrderReleased]
+        assert result.unreadable == []
 
     def test_by_their_header_alone(self) -> None:
         broken = Raw(b"\xff not json", [("ce_type", b"execution.tasks.staged.v1"), ("ce_id", b"\xff")])
 
-        assert decode([broken], EVENTS).passed_over == 1
+        assert decode([broken], EVENTS) == Decoded()
 
     def test_unreadable_events_are_dead_letters_on_any_topic(self) -> None:
         records = [Raw(b"not json"), event("execution.work-order.released.v1", {}), Raw(None)]
@@ -140,9 +140,9 @@ class TestUnknownTypes:
         assert len(decode(records, EVENTS).unreadable) == 3
 
     def test_a_tombstone_on_a_compacted_topic_is_nobodys(self) -> None:
-        result = decode([Raw(None), Raw(None, [("ce_type", b"catalog.recipe.retired.v1")])], MASTER_DATA)
+        tombstones = [Raw(None), Raw(None, [("ce_type", b"catalog.recipe.retired.v1")])]
 
-        assert (result.passed_over, result.unreadable) == (2, [])
+        assert decode(tombstones, MASTER_DATA) == Decoded()
 
 
 class TestInvalidData:
@@ -222,11 +222,16 @@ def test_without_a_time_of_the_sender_that_of_the_record_counts() -> None:
 def test_every_record_has_its_place(
     value: bytes | None, headers: list[tuple[str, bytes | None]], timestamp: int, subscription: Subscription
 ) -> None:
-    records = [cancelled("good"), Raw(value, headers, timestamp=timestamp), cancelled("good too")]
+    before, record, after = cancelled("good"), Raw(value, headers, timestamp=timestamp), cancelled("good too")
 
-    result = decode(records, subscription)
+    result, neighbours = decode([before, record, after], subscription), decode([before, after], subscription)
 
-    assert len(result.messages) + len(result.unreadable) + result.passed_over == 3
+    placed = len(result.messages) + len(result.unreadable)
+    assert placed == 3 if subscription.answers_for_all else placed <= 3
+    assert [each for each in result.messages if each.record is not record] == neighbours.messages
+    assert [each.record for each in result.unreadable if each.record is not record] == [
+        each.record for each in neighbours.unreadable
+    ]
 
 
 def test_a_subscription_to_what_does_not_travel_on_the_topic_is_refused() -> None:

@@ -1,7 +1,9 @@
 """The circuit breaker: when it opens, who gets through, and what cancellation does to it (nothing)."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -35,25 +37,35 @@ async def fail(error: BaseException | None = None) -> None:
     raise error or ConnectionError("away")
 
 
+async def call(breaker: Breaker, function: Callable[..., Awaitable[str]], *args: Any) -> str:
+    async with breaker:
+        return await function(*args)
+
+
+def failures(breaker: Breaker) -> int:
+    """How many calls in a row have failed, by the breaker within."""
+    return breaker._breaker.fail_counter
+
+
 async def trip(breaker: Breaker) -> None:
     while breaker.state != "open":
         with pytest.raises(ConnectionError):
-            await breaker.call(fail)
+            await call(breaker, fail)
 
 
 async def test_closed_lets_calls_and_their_errors_through(breaker: Breaker) -> None:
-    assert await breaker.call(answer) == "pong"
+    assert await call(breaker, answer) == "pong"
     with pytest.raises(ConnectionError, match="away"):
-        await breaker.call(fail)
+        await call(breaker, fail)
 
-    assert (breaker.state, breaker.failures) == ("closed", 1)
+    assert (breaker.state, failures(breaker)) == ("closed", 1)
 
 
 async def test_opens_at_the_nth_failure_in_a_row_with_its_own_error(breaker: Breaker) -> None:
     for expected in ("closed", "closed", "open"):
         error = ConnectionError("away")
         with pytest.raises(ConnectionError) as raised:
-            await breaker.call(fail, error)
+            await call(breaker, fail, error)
         assert raised.value is error
         assert breaker.state == expected
 
@@ -61,17 +73,17 @@ async def test_opens_at_the_nth_failure_in_a_row_with_its_own_error(breaker: Bre
 async def test_a_success_between_failures_starts_the_count_again(breaker: Breaker) -> None:
     for step in (fail, fail, answer, fail, fail):
         with suppress(ConnectionError):
-            await breaker.call(step)
+            await call(breaker, step)
 
-    assert (breaker.state, breaker.failures) == ("closed", 2)
+    assert (breaker.state, failures(breaker)) == ("closed", 2)
 
 
 async def test_an_error_that_is_an_answer_counts_as_success(breaker: Breaker) -> None:
     for error in (ConnectionError(), ConnectionError(), ValueError("WRONGTYPE"), ConnectionError()):
         with pytest.raises(type(error)):
-            await breaker.call(fail, error)
+            await call(breaker, fail, error)
 
-    assert (breaker.state, breaker.failures) == ("closed", 1)
+    assert (breaker.state, failures(breaker)) == ("closed", 1)
 
 
 async def test_open_asks_nobody_and_says_when_to_come_back(breaker: Breaker, clock: Clock) -> None:
@@ -79,12 +91,13 @@ async def test_open_asks_nobody_and_says_when_to_come_back(breaker: Breaker, clo
     clock.now += 4
     called = False
 
-    async def call() -> None:
+    async def ask() -> str:
         nonlocal called
         called = True
+        return "pong"
 
     with pytest.raises(BreakerOpen, match=r"redis .* again in 6\.0 s") as raised:
-        await breaker.call(call)
+        await call(breaker, ask)
 
     assert not called
     assert raised.value.retry_after_seconds == 6
@@ -95,9 +108,9 @@ async def test_after_the_reset_time_a_success_closes_it(breaker: Breaker, clock:
     await trip(breaker)
     clock.now += 10
 
-    assert await breaker.call(answer) == "pong"
+    assert await call(breaker, answer) == "pong"
 
-    assert (breaker.state, breaker.failures) == ("closed", 0)
+    assert (breaker.state, failures(breaker)) == ("closed", 0)
 
 
 async def test_after_the_reset_time_a_failure_opens_it_again_for_the_whole_time(breaker: Breaker, clock: Clock) -> None:
@@ -105,14 +118,14 @@ async def test_after_the_reset_time_a_failure_opens_it_again_for_the_whole_time(
     clock.now += 10
 
     with pytest.raises(ConnectionError):
-        await breaker.call(fail)
+        await call(breaker, fail)
 
     assert breaker.state == "open"
     clock.now += 9.9
     with pytest.raises(BreakerOpen):
-        await breaker.call(answer)
+        await call(breaker, answer)
     clock.now += 0.1
-    assert await breaker.call(answer) == "pong"
+    assert await call(breaker, answer) == "pong"
 
 
 async def test_half_open_lets_exactly_one_through(breaker: Breaker, clock: Clock) -> None:
@@ -126,10 +139,10 @@ async def test_half_open_lets_exactly_one_through(breaker: Breaker, clock: Clock
         await gate.wait()
         return "pong"
 
-    trial = asyncio.create_task(breaker.call(slow))
+    trial = asyncio.create_task(call(breaker, slow))
     await asyncio.sleep(0)
     while_it_runs = breaker.state
-    others = await asyncio.gather(*(breaker.call(slow) for _ in range(20)), return_exceptions=True)
+    others = await asyncio.gather(*(call(breaker, slow) for _ in range(20)), return_exceptions=True)
     gate.set()
 
     assert await trial == "pong"
@@ -146,25 +159,25 @@ async def test_a_cancelled_trial_makes_room_for_the_next(breaker: Breaker, clock
     async def hang() -> None:
         await asyncio.Event().wait()
 
-    trial = asyncio.create_task(breaker.call(hang))
+    trial = asyncio.create_task(call(breaker, hang))
     await asyncio.sleep(0)
     trial.cancel()
     with pytest.raises(asyncio.CancelledError):
         await trial
     states = [breaker.state]
 
-    assert await breaker.call(answer) == "pong"
+    assert await call(breaker, answer) == "pong"
     assert [*states, breaker.state] == ["half-open", "closed"]
 
 
 async def test_cancelled_calls_are_neither_failure_nor_success(breaker: Breaker) -> None:
     with pytest.raises(ConnectionError):
-        await breaker.call(fail)
+        await call(breaker, fail)
     for _ in range(5):
         with pytest.raises(asyncio.CancelledError):
-            await breaker.call(fail, asyncio.CancelledError())
+            await call(breaker, fail, asyncio.CancelledError())
 
-    assert (breaker.state, breaker.failures) == ("closed", 1)
+    assert (breaker.state, failures(breaker)) == ("closed", 1)
 
 
 @pytest.mark.parametrize("closed_again", [False, True])
@@ -180,26 +193,26 @@ async def test_a_late_outcome_from_before_the_opening_changes_nothing(
             raise error
         return "late"
 
-    began_before = asyncio.create_task(breaker.call(late))
+    began_before = asyncio.create_task(call(breaker, late))
     await asyncio.sleep(0)
     await trip(breaker)
     if closed_again:
         clock.now += 10
-        await breaker.call(answer)
+        await call(breaker, answer)
         with pytest.raises(ConnectionError):
-            await breaker.call(fail)
-    state, failures = breaker.state, breaker.failures
+            await call(breaker, fail)
+    before = breaker.state, failures(breaker)
     gate.set()
 
     (outcome,) = await asyncio.gather(began_before, return_exceptions=True)
 
     assert outcome == (error or "late")
-    assert (breaker.state, breaker.failures) == (state, failures)
+    assert (breaker.state, failures(breaker)) == before
 
 
 async def test_errors_keep_their_traceback(breaker: Breaker) -> None:
     with pytest.raises(ConnectionError) as raised:
-        await breaker.call(fail)
+        await call(breaker, fail)
 
     assert not [entry for entry in raised.traceback if "pybreaker" in str(entry.path)]
 
@@ -223,7 +236,7 @@ async def test_a_refused_entry_leaves_nothing_behind(breaker: Breaker) -> None:
     await trip(breaker)
     for _ in range(3):
         with pytest.raises(BreakerOpen):
-            await asyncio.create_task(breaker.call(answer))
+            await asyncio.create_task(call(breaker, answer))
 
     assert breaker._permits == {}
 
@@ -241,7 +254,7 @@ async def test_changes_are_told_and_logged(clock: Clock) -> None:
         )
         await trip(breaker)
         clock.now += 10
-        await breaker.call(answer)
+        await call(breaker, answer)
 
     assert told == [("redis", "closed"), ("redis", "open"), ("redis", "half-open"), ("redis", "closed")]
     assert [(line["event"], line["log_level"]) for line in lines] == [
