@@ -15,13 +15,14 @@ from libs.kernel.ids import new_id
 M = TypeVar("M", bound=Message, covariant=True)
 
 LARGEST_RECORD = 4 * 1024 * 1024
-"""Bytes of one record that our topics take, headers included."""
+"""Bytes of the largest record that a topic takes, headers included; every other size follows from it.
 
+A message that a service sends is smaller by `_FRAMING`, the bytes left for its key and for the record batch around
+it. A dead letter may be twice as large: whatever came in fits, with the reason why it is dead beside it. The producer
+takes dead letters too, so its limit is theirs.
+"""
 LARGEST_DEAD_LETTER = 2 * LARGEST_RECORD
-"""The same of dead letters: whatever came in fits, and why it is dead beside it."""
-
 _FRAMING = 64 * 1024
-"""Bytes left for the record batch around a record and for its key."""
 
 
 class RawRecord(Protocol):

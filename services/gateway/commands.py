@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 PUBLISH_SECONDS = 5.0
 """How long Kafka may take to acknowledge, before the client is told to come again."""
 
-LARGEST_RECORD = 1_000_000
+LARGEST_COMMAND = 1_000_000
 """Bytes; brokers and producers take 1 MiB with all that is around it."""
 
 ANSWERED_SECONDS = 1.0
@@ -106,8 +106,8 @@ class Commands:
         attributes = {"factory.site": request.site, "factory.subject": message.subject}
         traceparent = self._tracer.message(f"send {message.TYPE}", request.traceparent, attributes)
         record = encode(message, Cause(request.site, command_id, None, traceparent), "/gateway", id_=command_id)
-        if record.size > LARGEST_RECORD:
-            raise CommandTooLarge(f"the command has {record.size} bytes, at most {LARGEST_RECORD} are allowed")
+        if record.size > LARGEST_COMMAND:
+            raise CommandTooLarge(f"the command has {record.size} bytes, at most {LARGEST_COMMAND} are allowed")
         try:
             async with asyncio.timeout(self._publish_seconds):
                 await self._publisher.publish([record])

@@ -21,7 +21,7 @@ from libs.kernel.settings import Settings
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
 from libs.messaging.outbox import entries_for
-from libs.messaging.records import LARGEST_RECORD, Cause, Record, encode
+from libs.messaging.records import LARGEST_DEAD_LETTER, LARGEST_RECORD, Cause, Record, encode
 from libs.runtime.service import Service
 from tests.integration.plumbing import Pipe, Topics, until
 from tests.integration.runtime.counting_service import NAME, build, ids, orders, serving
@@ -79,7 +79,7 @@ class Shop:
 async def shop(settings: Settings) -> AsyncIterator[Shop]:
     await TopicAdmin(settings.kafka, f"{settings.namespace}.").ensure([topics.ERP_ORDERS, topics.ERP_ORDER_STATUS])
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka, enable_idempotence=True, max_request_size=2 * LARGEST_RECORD
+        bootstrap_servers=settings.kafka, enable_idempotence=True, max_request_size=LARGEST_DEAD_LETTER
     )
     await producer.start()
     client = driver.connect(settings.mongodb, "pymongo")
