@@ -26,12 +26,6 @@ async def hot(redis: str, namespace: str) -> AsyncIterator[RedisHotSnapshots]:
     await adapter.close()
 
 
-async def test_what_was_remembered_is_known_by_its_site(hot: RedisHotSnapshots) -> None:
-    await hot.remember({"north": {"a", "b"}})
-    assert await hot.known({"north": {"a", "c"}, "south": {"a"}}) == {"north": {"a"}, "south": set()}
-    assert await hot.known({}) == {}
-
-
 async def test_another_process_knows_it_too(hot: RedisHotSnapshots, redis: str, namespace: str) -> None:
     await hot.remember({"north": {"a"}})
     other = hot_on(redis, namespace)
