@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 TIDY_SECONDS = 0.1
-"""How long done batches wait to be tidied up, so that several small ones are in one go."""
+"""Seconds that a done batch waits to be tidied up: long enough for several small ones to be tidied up together."""
 
 
 class Tidying:
-    """What can be done after a batch, and for many at once, beside the next ones."""
+    """The work that done batches leave behind, done for many at once and beside the next batches."""
 
     def __init__(self, tidy: Callable[[], Awaitable[None]]) -> None:
         self._tidy = tidy
@@ -20,13 +20,14 @@ class Tidying:
         self._task: asyncio.Task[None] | None = None
 
     def due(self) -> None:
+        """Tidy up soon: a batch is done."""
         self._due = True
         if self._task is None or self._task.done():
             self._hurry.clear()
             self._task = asyncio.create_task(self._until_tidy())
 
     async def done(self) -> None:
-        """Hurry, and come back when everything is tidied up."""
+        """Tidy up now, and return when nothing is left to do."""
         if self._task is not None:
             self._hurry.set()
             await self._task
@@ -40,16 +41,16 @@ class Tidying:
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Knows whether the group has given this consumer its share, be it empty; drains the batch in hand on revoke."""
+    """The share of a consumer group's partitions that one consumer has; before it is taken, the batch in hand is done.
+
+    `joined` says whether the group has given the consumer its share, be it empty. `idle` is locked while a batch is
+    worked on. `tidied` returns when the offsets of the last batch are committed.
+    """
 
     def __init__(self, tidying: Tidying) -> None:
         self.joined = False
         self.idle = asyncio.Lock()
-        self.tidying = tidying
-
-    async def tidied(self) -> None:
-        """Wait until the offsets of the last batch are committed."""
-        await self.tidying.done()
+        self.tidied = tidying.done
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         self.joined = False

@@ -1,7 +1,7 @@
-"""The one broker factory: FastStream as it is needed here, and the start of all its consumers."""
+"""The FastStream broker of a process: how it is made, and how its consumers are started."""
 
 from aiokafka.errors import KafkaError
-from faststream.kafka import KafkaBroker
+from faststream.kafka import KafkaBroker as KafkaBroker
 
 from libs.kafka.fetching import CarefulConsumer
 from libs.kafka.internals import consume_by
@@ -9,7 +9,7 @@ from libs.kernel.errors import Transient
 
 
 def make_broker(servers: str, client_id: str) -> KafkaBroker:
-    """A broker for consuming only: topics are created from our table, publishing is the kernel's."""
+    """A broker for consuming only: `TopicAdmin` creates topics, and `KafkaPublisher` publishes."""
     return KafkaBroker(
         servers.split(","),
         client_id=client_id,
@@ -20,7 +20,7 @@ def make_broker(servers: str, client_id: str) -> KafkaBroker:
 
 
 async def start_consuming(broker: KafkaBroker) -> None:
-    """Start all consumers, or none.
+    """Start all consumers of the broker, or none.
 
     Raises:
         Transient: no broker answers.

@@ -1,4 +1,4 @@
-"""One subscription on the broker: FastStream hands raw batches over, the kernel applies them, offsets follow."""
+"""The consumer of one subscription: FastStream hands batches over, the kernel applies them, offsets are committed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,20 +21,24 @@ from libs.resilience.retry import standing_still
 log = structlog.get_logger(__name__)
 
 SESSION_MS = 15_000
-"""After how long without a heartbeat an instance is taken for dead."""
+"""Milliseconds without a heartbeat after which the broker takes an instance for dead."""
 
 REBALANCE_MS = 30_000
-"""How long a rebalance waits for the batches in hand; who takes longer joins again, and the inbox knows its batch."""
+"""Milliseconds that a rebalance waits for the batches in hand. A consumer that takes longer joins again, and the inbox
+recognises its batch when the next owner of the partition reads it."""
 
 POLL_MS = 10
-"""How long FastStream sleeps after an empty fetch, which a fetch of ours seldom is."""
+"""Milliseconds that FastStream sleeps after an empty fetch; `CarefulConsumer` has waited for records before that."""
 
 _choose = DefaultPartitioner()
-"""Partitions of keys, as every producer of ours chooses them."""
+"""The partition of a key, as the producers of all services choose it."""
 
 
 class Consumer:
-    """One subscription on the broker."""
+    """Reads the topic of one subscription, and commits an offset when what its record has caused is published.
+
+    An exception never reaches FastStream, which would go on with the next batch, whose commit passes over this one.
+    """
 
     def __init__(
         self, broker: KafkaBroker, subscription: Subscription, processor: Processor, prefix: str, settings: Settings
@@ -81,32 +85,26 @@ class Consumer:
     async def _on_batch(self, records: Any) -> None:
         async with self.assignment.idle:
             batch: Sequence[RawRecord] = records
-            await self._applied(batch)
+            facts = {"topic": self.topic, "records": len(batch)}
+            await standing_still(lambda: self._processor.apply(batch), "batch_failed", facts)
             self._note(batch)
-            # The next batch need not wait until this one is tidied up.
-            self._tidying.due()
+            self._tidying.due()  # The next batch need not wait for that.
 
     async def _tidy(self) -> None:
-        """What is published is forgotten, and only then its offsets are committed; a crash before leaves known
-        duplicates, on which what was not published goes out ahead of anything newer."""
-        offsets, self._uncommitted = self._uncommitted, {}
-        await self._forgotten()
-        await self._commit(offsets)
+        """Delete from the outbox what is published, and only then commit the offsets of its causes.
 
-    async def _forgotten(self) -> None:
+        After a crash in between, the same records come again, and the processor catches up with the publication before
+        anything newer is published.
+        """
+        offsets, self._uncommitted = self._uncommitted, {}
         try:
             await self._processor.publication.forget()
         except Exception as error:
             log.warning("outbox_not_tidied", topic=self.topic, error=repr(error))
-
-    async def _applied(self, batch: Sequence[RawRecord]) -> None:
-        """The processor lets no error out but by a defect of its own. Such an error must not reach FastStream, which
-        would go on with the next batch, whose commit passes over this one."""
-        facts = {"topic": self.topic, "records": len(batch)}
-        await standing_still(lambda: self._processor.apply(batch), "batch_failed", facts)
+        await self._commit(offsets)
 
     def _note(self, records: Sequence[RawRecord]) -> None:
-        """The next offset of every partition in the batch is to be committed."""
+        """Remember the next offset of every partition in the batch, to be committed."""
         next_offsets: dict[TopicPartition, int] = {}
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
@@ -115,7 +113,7 @@ class Consumer:
         self._uncommitted |= next_offsets
 
     async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
-        """When the partitions moved meanwhile, the inbox knows what comes again."""
+        """Commit offsets; when the partitions have moved meanwhile, the inbox recognises what comes again."""
         if self.kafka is None or not offsets:
             return
         try:
@@ -124,9 +122,10 @@ class Consumer:
             log.warning("offsets_not_committed", topic=self.topic, error=repr(error))
 
     async def lag(self) -> dict[int, int]:
-        """Records between what is handled and the end, by partition, as of the last fetch.
+        """How many records lie between the last one that was applied and the end of each partition, at the last fetch.
 
-        The marks that end transactions, and records of aborted ones, take offsets too and are never handed out.
+        The consumer's position counts as well: the marks that end transactions, and the records of aborted ones, take
+        offsets too and are never handed out.
         """
         consumer = self.kafka
         if consumer is None:

@@ -1,4 +1,4 @@
-"""Fetching that no record can stop: what the client itself cannot read is stepped over, and told."""
+"""The Kafka client of every consumer: no record can stop it, no fetch is made too early, no stop takes too long."""
 
 import asyncio
 from typing import Any
@@ -13,17 +13,20 @@ from libs.messaging.records import Illegible
 log = structlog.get_logger(__name__)
 
 WAIT_MS = 500
-"""How long a fetch waits for the first record at least: an idle consumer costs next to nothing."""
+"""Milliseconds that a fetch waits for the first record, at least, so that an idle consumer costs next to nothing."""
 
 LEAVE_SECONDS = 4.0
-"""How long a stop waits for the answer to a rebalance that has begun before it, and again until it is let go."""
+"""Seconds that a stop waits for a rebalance that began before it, and once more after its connection is closed."""
 
 REFETCH_MS = 1000
-"""How long to wait for records that have to be fetched again."""
+"""Milliseconds to wait for records that have to be fetched again."""
 
 
 class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
-    """aiokafka's consumer raises on such a record, from every fetch anew, and gives nothing of any partition."""
+    """aiokafka's consumer, with `Illegible` in place of a record that it cannot read.
+
+    The original raises an error on such a record, from every fetch anew, and gives nothing of any partition.
+    """
 
     _listener: Any = None
 
@@ -42,7 +45,7 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         fetch_when_wanted(self, self._wanted)
 
     async def stop(self) -> None:
-        """With the offsets of the last batch committed, as before a rebalance."""
+        """Leave the group, after the offsets of the last batch are committed, as before a rebalance."""
         try:
             if (tidied := getattr(self._listener, "tidied", None)) is not None:
                 await tidied()
@@ -50,9 +53,12 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
             await self._leave()
 
     async def _leave(self) -> None:
-        """Leave the group; but a broker that is gathering its members for a rebalance answers none of them until all
-        have come, and a stop waits for that only so long. Without its connection the client waits no longer, and
-        leaves by another; a broker that does not answer that either finds out by the session's end."""
+        """Leave the group, also when the broker does not answer.
+
+        A broker that gathers the members of a group for a rebalance answers none of them until all have come. When that
+        takes too long, the connection is closed; the client then leaves by another. A broker that does not answer that
+        either notices at the end of the session.
+        """
         leaving = asyncio.create_task(super().stop())
         if not (await asyncio.wait({leaving}, timeout=LEAVE_SECONDS))[0]:
             log.warning("left_in_a_rebalance", topics=sorted(self.subscription()), waited_seconds=LEAVE_SECONDS)
@@ -67,7 +73,7 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         await asyncio.gather(leaving, return_exceptions=True)
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Any:
-        """As soon as there is something; and it waits longer than it is told, since whoever asks sleeps afterwards."""
+        """Records, as soon as there are any. The wait is longer than FastStream asks for, which sleeps after it."""
         wait = max(timeout_ms, WAIT_MS)
         self._wanted.set()
         try:
@@ -85,7 +91,7 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     async def _up_to_the_culprit(
         self, partitions: tuple[TopicPartition, ...], at_most: int
     ) -> dict[TopicPartition, list[Any]]:
-        """Record by record, so that the position of the one that cannot be read is known, and can be left behind."""
+        """Read record by record, so that the position of an illegible one is known, and go on after it."""
         found: dict[TopicPartition, list[Any]] = {}
         for partition in partitions:
             records = found.setdefault(partition, [])

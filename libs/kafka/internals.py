@@ -1,11 +1,11 @@
-"""The only module that uses private parts of aiokafka and FastStream, and what depends on them.
+"""The only module that uses private parts of aiokafka and FastStream.
 
-An upgrade of either library can break this module without a word. `CHECKED_WITH` names the versions whose source
-it was read against; a test fails when others are installed, and says what is to be done.
+An upgrade of either library can break this module without an error. `CHECKED_WITH` names the versions whose source
+was read for it; a test fails when other versions are installed, and says what is to be done.
 
-Of aiokafka: `AIOKafkaConsumer._fetcher` with its `_proc_fetch_request`, `_fetch_max_wait_ms`, `_prefetch_backoff`
-and `close`; `AIOKafkaConsumer._client` with `close`; `AIOKafkaProducer.client` with `cluster` and `send`.
-Of FastStream: `KafkaBroker.config.broker_config.builder`, the factory of its consumers.
+Private parts of aiokafka: `AIOKafkaConsumer._fetcher` with `_proc_fetch_request`, `_fetch_max_wait_ms`,
+`_prefetch_backoff` and `close`; `AIOKafkaConsumer._client` with `close`; `AIOKafkaProducer.client` with `cluster` and
+`send`. Of FastStream: `KafkaBroker.config.broker_config.builder`, which makes its consumers.
 """
 
 import asyncio
@@ -21,30 +21,31 @@ from aiokafka.protocol.admin import ApiVersionRequest
 from faststream.kafka import KafkaBroker
 
 CHECKED_WITH = {"aiokafka": "0.14.0", "faststream": "0.7.8"}
-"""The versions whose private parts are as this module takes them to be."""
+"""The version of each library whose private parts are as this module takes them to be."""
 
 SHORTEST_REST, LONGEST_REST = 0.002, 0.05
-"""Seconds until the next fetch where the broker does not wait, doubled as long as nothing comes."""
+"""Seconds between two fetches that find nothing, doubled from the first value to the second: short enough that nobody
+notices, long enough that an idle consumer costs next to nothing."""
 
 HANDED_OUT_WITHIN = 30.0
-"""Seconds that what is fetched of one partition may lie before others are fetched apart from it."""
+"""Seconds that fetched records may wait to be handed out before other partitions are fetched apart from theirs: longer
+than any batch takes."""
 
 
 def fetch_together(consumer: AIOKafkaConsumer) -> None:
-    """For a started consumer: fetches for all partitions at once, and never for some while others are still to be
-    handed out.
+    """Make a started consumer fetch for all partitions at once, even while records of some are still to be handed out.
 
-    The client does otherwise after a tenth of a second. Then the broker holds the fetch back for as long as there is
-    nothing on those partitions, and what comes on the busy ones meanwhile waits for that.
+    The client would otherwise fetch for the idle partitions alone after a tenth of a second. The broker holds such a
+    fetch back until there is something, and what comes on the busy partitions meanwhile waits for its answer.
     """
     consumer._fetcher._prefetch_backoff = HANDED_OUT_WITHIN
 
 
 def fetch_when_wanted(consumer: AIOKafkaConsumer, wanted: asyncio.Event) -> None:
-    """For a started consumer: fetches only while somebody waits for records.
+    """Make a started consumer fetch only while `wanted` is set, that is, while somebody waits for records.
 
-    The client fetches ahead, once, as soon as it has handed out what it had. What comes while that is worked on, mostly
-    after that fetch, would not be in the next batch but in the one after it.
+    The client would otherwise fetch ahead as soon as it has handed out what it had. Records that come while a batch is
+    worked on come mostly after that fetch, and would be in the next batch but one.
     """
     fetcher = consumer._fetcher
     fetch = fetcher._proc_fetch_request
@@ -61,10 +62,10 @@ def fetch_when_wanted(consumer: AIOKafkaConsumer, wanted: asyncio.Event) -> None
 
 
 def rest_when_idle(consumer: AIOKafkaConsumer) -> None:
-    """For a started consumer: what was fetched in vain is not fetched again at once.
+    """Make a started consumer rest after a fetch that found nothing.
 
-    Apache Kafka holds a fetch back until there is something, for as long as it is asked to. A broker that does not
-    (the embedded one) would keep every waiting consumer, and itself, busy with nothing.
+    Apache Kafka holds a fetch back until there is something, for as long as the client asks it to. The embedded broker
+    does not, and every idle consumer would keep itself and the broker busy with nothing.
     """
     fetcher = consumer._fetcher
     fetch, held_back = fetcher._proc_fetch_request, fetcher._fetch_max_wait_ms / 1000
@@ -86,21 +87,21 @@ def rest_when_idle(consumer: AIOKafkaConsumer) -> None:
 
 
 async def disconnect(consumer: AIOKafkaConsumer) -> None:
-    """Close the connections under a consumer: what waits for an answer of the broker waits no longer."""
+    """Close a consumer's connections, so that nothing waits for an answer of the broker any longer."""
     await consumer._client.close()
 
 
 async def end_fetching(consumer: AIOKafkaConsumer) -> None:
-    """End the fetches of a consumer, if it has ever begun any."""
+    """End the fetches of a consumer that has begun any."""
     if consumer._fetcher is not None:
         await consumer._fetcher.close()
 
 
 async def ask_brokers(producer: AIOKafkaProducer) -> int:
-    """How many brokers there are, once one of them answers a question that costs the same whatever they have.
+    """The number of brokers, once one of them answers. The question costs the same however many topics there are.
 
     Raises:
-        KafkaError, OSError: why the last of them gave no answer.
+        KafkaError, OSError: why the last of the brokers gave no answer.
     """
     client, failed = producer.client, KafkaError("no broker is known")
     brokers = client.cluster.brokers()
@@ -115,6 +116,6 @@ async def ask_brokers(producer: AIOKafkaProducer) -> int:
 
 
 def consume_by(consumer: Callable[..., AIOKafkaConsumer], broker: KafkaBroker) -> None:
-    """For a connected broker: its consumers will be of this class, with the connection that the broker gives them."""
+    """Make a connected broker use this class of consumers, with the connection that it gives to its own."""
     config = broker.config.broker_config
     config.builder = partial(consumer, **cast("partial[Any]", config.builder).keywords)

@@ -1,4 +1,4 @@
-"""Publishing: acks from all replicas, idempotent, in order; it comes back only when everything is acknowledged."""
+"""The publisher on Kafka: in order, idempotent, acknowledged by all replicas, and waiting while no broker answers."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from libs.messaging.records import LARGEST_DEAD_LETTER, Record
 from libs.resilience.retry import Retry
 
 STOP_SECONDS = 5.0
-"""How long a stop waits for what is unsent; it is in the outbox, and an idempotent producer would wait for good."""
+"""Seconds that a stop waits for unsent records, which the outbox keeps; an idempotent producer would wait for good."""
 
 
 class _Unsent(Transient):
@@ -21,11 +21,14 @@ class _Unsent(Transient):
 
 
 RETRY = Retry(on=(_Unsent,), event="publish_retried")
-"""What is not acknowledged is sent again, at first after 0.1 s, and every 5 s at most while Kafka is away."""
+"""How records are sent again that were not acknowledged: after 0.1 s at first, after 5 s at most."""
 
 
 class KafkaPublisher:
-    """aiokafka's producer instead of FastStream's: it sends without waiting and is awaited once per batch."""
+    """The adapter of the port `Publisher`.
+
+    The producer is aiokafka's and not FastStream's, which waits for each record; here a batch is waited for once.
+    """
 
     def __init__(self, servers: str, client_id: str, prefix: str = "") -> None:
         self._options = {"bootstrap_servers": servers.split(","), "client_id": client_id}
@@ -35,7 +38,11 @@ class KafkaPublisher:
         self._retired: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Raises Transient while no broker answers."""
+        """Connect.
+
+        Raises:
+            Transient: no broker answers.
+        """
         producer = AIOKafkaProducer(
             **self._options,
             acks="all",
@@ -51,6 +58,7 @@ class KafkaPublisher:
         self._producer = producer
 
     async def stop(self) -> None:
+        """Send what is on its way, for `STOP_SECONDS` at most, and disconnect."""
         producer, self._producer = self._producer, None
         for task in self._retired:
             task.cancel()
@@ -59,7 +67,7 @@ class KafkaPublisher:
                 await asyncio.wait_for(producer.stop(), STOP_SECONDS)
 
     async def ping(self) -> str:
-        """A word about the brokers, when one answers: to a question that costs the same however many topics there are.
+        """Say how many brokers there are, once one of them answers.
 
         Raises:
             Transient: no broker answers.
@@ -72,6 +80,7 @@ class KafkaPublisher:
             raise Transient(f"Kafka is away: {error!r}") from error
 
     async def publish(self, records: Sequence[Record]) -> None:
+        """Return when every record is acknowledged, however long no broker answers."""
         remaining = records
         failed: AIOKafkaProducer | None = None
 
@@ -88,9 +97,9 @@ class KafkaPublisher:
         await RETRY.call(attempt)
 
     async def _renew(self, failed: AIOKafkaProducer) -> None:
-        """Go on with a new producer: one whose sequence was refused once is refused for good.
+        """Replace a producer that has failed, unless that is done; a refused sequence of numbers is refused for good.
 
-        The old one is stopped in the background: others may wait for records that it still sends.
+        The old producer is stopped in the background, since other batches may wait for records that it still sends.
         """
         async with self._renewing:
             if failed is not self._producer:
@@ -110,7 +119,7 @@ async def _retire(producer: AIOKafkaProducer) -> None:
 async def _send(
     producer: AIOKafkaProducer | None, records: Sequence[Record], prefix: str
 ) -> tuple[Sequence[Record], BaseException | None]:
-    """Send in order; what follows the first failure is to be sent again, so that nobody sees a gap."""
+    """Send in order; return the records from the first failure on, which have to be sent again, and the failure."""
     if producer is None:
         return records, Transient("the publisher is not started")
     acknowledgements = []

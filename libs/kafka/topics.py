@@ -1,4 +1,4 @@
-"""Topics as the broker has them: created before anybody needs them, never by accident with one partition."""
+"""The topics on the broker: created before anybody needs them, so that none appears by accident with one partition."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,11 +11,12 @@ from libs.kernel.errors import Transient
 from libs.messaging.records import LARGEST_DEAD_LETTER, LARGEST_RECORD
 
 DEAD_LETTERS_KEPT_MS = 30 * DAY
-"""Shorter than inboxes and tombstones remember: whatever is replayed meets those who know what became of it."""
+"""How long a dead letter can be replayed. Inboxes and tombstones remember longer, so that a replay meets what became of
+the message."""
 
 
 class TopicAdmin:
-    """Creates topics as the table says; what exists is left as it is."""
+    """Creates topics as the table of the contracts says, and leaves those that exist as they are."""
 
     def __init__(self, servers: str, prefix: str = "", replicas: int = 1) -> None:
         self._servers = servers
@@ -45,7 +46,7 @@ class TopicAdmin:
             await admin.close()
 
     async def ensure_device_type(self, device_type: str) -> None:
-        """The topic on which a device type receives its tasks."""
+        """Create the topic on which a device type receives its tasks; raises as `ensure` does."""
         row = DEVICES_TASKS
         await self.ensure([replace(row, name=device_tasks_topic(device_type))])
 

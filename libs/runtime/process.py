@@ -1,10 +1,10 @@
-"""One service as one process: its consumers, its ticks and its HTTP port, from start to a clean stop."""
+"""One service as one process: consumers, ticks and the HTTP port, from the start to a clean stop."""
 
 import asyncio
 import gc
 import signal
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ import uvloop
 
 from libs.contracts.asyncapi import asyncapi_document
 from libs.contracts.topics import fixed_topics
-from libs.kafka.broker import make_broker, start_consuming
+from libs.kafka.broker import KafkaBroker, make_broker, start_consuming
 from libs.kafka.consumer import Consumer
 from libs.kernel.errors import Transient
 from libs.kernel.ids import new_id
@@ -27,12 +27,15 @@ from libs.runtime.service import Service
 
 log = structlog.get_logger(__name__)
 
+LAG_SECONDS = 5.0
+"""Seconds between two measurements of the consumers' lag; scrapes come every 10 s or less often."""
+
 REACHING = Retry(on=(Transient, OSError), first_seconds=0.2, event="waiting_for_backend")
-"""A step of the start is repeated until its backend answers, every 5 s at most."""
+"""How the start waits for a backend: each step is repeated until its backend answers, after 5 s at most."""
 
 
 def run(build: Callable[[], Service]) -> None:
-    """The main function of every service: build, run until SIGTERM or Ctrl-C, stop cleanly."""
+    """Be the process of a service: build it, serve until SIGTERM or Ctrl-C, stop cleanly."""
     service = build()
     settings = service.backends.settings
     logs.configure(service.name, settings.log_level, settings.log_format)
@@ -52,69 +55,71 @@ async def _until_signalled(service: Service) -> None:
 
 
 async def serve(service: Service, stop: asyncio.Event) -> None:
-    """Run the service until `stop` is set. Health answers from the first moment, consuming begins last."""
+    """Serve until `stop` is set. Health checks answer from the first moment; consuming begins last."""
     backends, settings = service.backends, service.backends.settings
     broker = make_broker(settings.kafka, f"{backends.prefix}{service.name}")
-    locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-    consumers = [
-        Consumer(
-            broker,
-            subscription,
-            Processor(
-                service.name,
-                subscription,
-                backends.store,
-                backends.publisher,
-                backends.tracer,
-                backends.metrics,
-                lock=locks[subscription.serialized_by] if subscription.serialized_by else None,
-            ),
-            backends.prefix,
-            settings,
-        )
-        for subscription in service.subscriptions
-    ]
+    consumers = _consumers(service, broker)
     backends.consumers = consumers
     _watch(service, consumers)
-    document = asyncapi_document(
-        service.name, [subscription.topic for subscription in service.subscriptions], service.publishes
-    )
+    consumed = [subscription.topic for subscription in service.subscriptions]
+    document = asyncapi_document(service.name, consumed, service.publishes)
     app = service.app(http.routes(backends.health, backends.metrics, lambda: document))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(http.serve(app, settings.http_host, settings.http_port))
         stack.callback(backends.tracer.shutdown)
-        starting = asyncio.create_task(_start(service, broker, stack))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+        if not await _done_before(stop, _start(service, broker, stack)):
             return
-        await starting
-        # What is loaded by now stays for good; hot paths make and drop much, in batches, and almost never cycles.
+        # Modules and tables that are loaded by now stay for good, so the garbage collector need not look at them again.
+        # Hot paths make and drop many objects, in batches, and almost never cycles: it need not look often.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         log.info("started", topics=[consumer.topic for consumer in consumers])
-        # A process that comes back under its name is its own successor.
-        holder = settings.instance or new_id()
-        background = [
-            relay(backends.store, backends.publisher, backends.metrics),
-            *(
-                led(ticking(service.name, tick, backends.store, backends.publisher), backends.store, holder)
-                for tick in service.ticks
-            ),
-            Background("lag", 5.0, lambda: _report_lag(backends.metrics, consumers)),
-        ]
-        tasks = [asyncio.create_task(each.run(), name=each.name) for each in background]
+        tasks = [asyncio.create_task(each.run(), name=each.name) for each in _background(service, consumers)]
         await stop.wait()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _start(service: Service, broker: Any, stack: AsyncExitStack) -> None:
-    """Reach the backends one after the other; the log says for which one it waits."""
+def _consumers(service: Service, broker: KafkaBroker) -> list[Consumer]:
+    """One consumer for each subscription, not started. Subscriptions that name the same lock get the same lock."""
+    backends = service.backends
+    locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+    kernel = backends.store, backends.publisher, backends.tracer, backends.metrics
+    consumers = []
+    for subscription in service.subscriptions:
+        lock = locks[subscription.serialized_by] if subscription.serialized_by else None
+        processor = Processor(service.name, subscription, *kernel, lock=lock)
+        consumers.append(Consumer(broker, subscription, processor, backends.prefix, backends.settings))
+    return consumers
+
+
+def _background(service: Service, consumers: Sequence[Consumer]) -> list[Background]:
+    """The relay, the ticks, each led by one instance of the service, and the measurement of lag."""
+    store, publisher, metrics = service.backends.store, service.backends.publisher, service.backends.metrics
+    # A process that comes back under its name is its own successor.
+    holder = service.backends.settings.instance or new_id()
+    ticks = [led(ticking(service.name, tick, store, publisher), store, holder) for tick in service.ticks]
+    lag = Background("lag", LAG_SECONDS, lambda: _report_lag(metrics, consumers))
+    return [relay(store, publisher, metrics), *ticks, lag]
+
+
+async def _done_before(stop: asyncio.Event, step: Coroutine[Any, Any, None]) -> bool:
+    """Whether the step ended before `stop` was set; a step that did not is cancelled."""
+    running, stopping = asyncio.create_task(step), asyncio.create_task(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    done = running.done()
+    (stopping if done else running).cancel()
+    await asyncio.gather(running, return_exceptions=not done)
+    return done
+
+
+async def _start(service: Service, broker: KafkaBroker, stack: AsyncExitStack) -> None:
+    """Reach the backends one after the other, and leave on the stack how to let go of them.
+
+    The log says for which backend the start waits.
+    """
     backends = service.backends
     for step in (backends.store.ping, backends.store.prepare, *service.prepare):
         await _reached("mongodb", step)
@@ -132,11 +137,8 @@ async def _reached(backend: str, step: Callable[[], Awaitable[Any]]) -> None:
 
 
 def _watch(service: Service, consumers: Sequence[Consumer]) -> None:
-    """Ready means: MongoDB has a primary, the broker answers, every consumer has joined its group."""
+    """Add the checks of readiness: MongoDB has a primary, a broker answers, every consumer has joined its group."""
     backends = service.backends
-
-    async def kafka() -> str:
-        return await backends.publisher.ping()
 
     async def partitions() -> str:
         missing = [consumer.topic for consumer in consumers if not consumer.assignment.joined]
@@ -145,7 +147,7 @@ def _watch(service: Service, consumers: Sequence[Consumer]) -> None:
         return f"{len(consumers)} consumers joined"
 
     backends.health.add("mongodb", backends.store.ping, timeout_seconds=4.0)
-    backends.health.add("kafka", kafka)
+    backends.health.add("kafka", backends.publisher.ping)
     backends.health.add("partitions", partitions)
 
 

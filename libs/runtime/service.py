@@ -1,4 +1,4 @@
-"""What a service is put together from: the connections of its process, and the parts that `app.py` names."""
+"""The composition of a service: the connections of its process, and the parts that its `app.py` names."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Owner(Protocol):
 
 
 class Backends:
-    """The connections of one process; made without any IO, opened by `run`."""
+    """The connections of one process, made without any IO; `process.serve` opens them."""
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
@@ -43,7 +43,7 @@ class Backends:
         self.health = Health()
         self.tracer = tracing.configure(name)
         self.consumers: Sequence[Owner] = ()
-        """Those of this process, once it serves."""
+        """The consumers of this process, once it serves."""
 
     def owns(self, topic: Topic, key: str) -> bool:
         """Whether this process is the one to which messages with the key come. Never more than a hint: it may have
@@ -53,19 +53,19 @@ class Backends:
 
 @dataclass
 class Service:
-    """What a composition root (`app.py`) puts together."""
+    """The parts of a service, as its composition root (`app.py`) puts them together."""
 
     backends: Backends
     subscriptions: Sequence[Subscription] = ()
     ticks: Sequence[Tick] = ()
     publishes: Sequence[Topic] = ()
-    """Topics that it sends to, for its AsyncAPI document."""
+    """Topics that the service sends to, for its AsyncAPI document."""
     prepare: Sequence[Callable[[], Awaitable[None]]] = ()
-    """Indexes and the like; repeated until they succeed."""
+    """Steps of the start, indexes and the like; each is repeated until MongoDB answers."""
     app: Callable[[list[Any]], ASGIApp] = lambda routes: Starlette(routes=routes)
-    """The HTTP application around the routes that every process has."""
+    """Makes the HTTP application around the routes that every process has."""
     optional: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)
-    """Backends that it waits for at start but can do without later, by name."""
+    """Checks of backends, by name, that the start waits for and that the service can do without later."""
 
     @property
     def name(self) -> str:
