@@ -1,6 +1,10 @@
-"""The consistency kernel: effects exactly once, delivery at least once, truth committed in MongoDB.
+"""The consistency kernel: effects exactly once, delivery at least once, truth committed in the database.
 
-A batch of Kafka records is decoded record by record, checked against the inbox, handed to pure decisions,
-and committed in one transaction together with its inbox marks and one outbox document. Only then is it
-published, the outbox document deleted and the offset committed; a relay publishes what a crash left behind.
+A batch of records is decoded record by record, checked against the inbox, given to handlers, and committed in one
+transaction with its inbox marks and its outbox entries (`processor`). Only then is the outbox published and deleted
+(`publication`), and the offset committed; a relay publishes what a crash left behind (`background`).
+
+A service writes handlers that take `records.Incoming` and `work.Work`, and names them in a table of `routes`. The
+kernel knows its surroundings by two ports: `store`, with the adapters `memory` and `mongo`, and `publisher`, with its
+adapter in `libs.kafka`.
 """

@@ -1,4 +1,4 @@
-"""What runs beside the consumers: the relay, and ticks for work that time asks for."""
+"""The work beside the consumers: the relay, which publishes what crashes left, and ticks, which time asks for."""
 
 import asyncio
 import time
@@ -20,19 +20,23 @@ from libs.observability.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 SHORTEST_LEASE = 3.0
-"""Seconds that a leader's lease holds at least: so long nobody ticks when it dies."""
+"""Seconds that a leader's lease holds, at least; when the leader dies, nobody ticks for as long."""
 
 FINISH_SECONDS = 5.0
-"""How long a stop waits for a step in hand."""
+"""Seconds that a stop waits for the step in hand."""
 
 RELAY_SECONDS = 1.0
+"""Seconds between two looks of the relay at the outbox."""
+
 RELAY_LEASE_SECONDS = 10.0
+"""Seconds that one instance of a service is the only relay, since it looked last."""
+
 LEFT_BEHIND_SECONDS = 3.0
-"""Age at which an outbox entry is taken for left behind: its writer publishes within milliseconds or is gone."""
+"""Age in seconds from which an outbox entry counts as left behind: a living writer publishes within milliseconds."""
 
 
 class Background:
-    """Repeats a step for as long as the process lives; a failure is logged and waits for the next turn."""
+    """A step that is repeated while the process lives; a failure is logged, and the next time tries again."""
 
     def __init__(self, name: str, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
         self.name = name
@@ -40,8 +44,10 @@ class Background:
         self.step = step
 
     async def run(self) -> None:
-        """Until it is cancelled. The step in hand is let finish: one that is cut off may leave a transaction open on
-        the server, which keeps its locks for a minute."""
+        """Repeat the step until cancelled, and then let the step in hand finish.
+
+        A step that is cut off may leave a transaction open on the server, which keeps its locks for a minute.
+        """
         while True:
             step = asyncio.create_task(self.once())
             try:
@@ -54,6 +60,7 @@ class Background:
             await asyncio.sleep(self.seconds)
 
     async def once(self) -> None:
+        """Do the step, and log its failure."""
         try:
             await self.step()
         except Transient as error:
@@ -63,7 +70,7 @@ class Background:
 
 
 def relay(store: Store, publisher: Publisher, metrics: Metrics, clock: Clock = utc_now) -> Background:
-    """Publishes what crashes left behind; one lease-holder a service, so that order is kept."""
+    """The relay publishes what crashes left behind, on one instance of a service at a time, so that order is kept."""
     outbox = Outbox(store, publisher)
     holder = new_id()
 
@@ -83,7 +90,11 @@ def relay(store: Store, publisher: Publisher, metrics: Metrics, clock: Clock = u
 
 
 def ticking(service: str, tick: Tick, store: Store, publisher: Publisher, clock: Clock = utc_now) -> Background:
-    """A tick as a unit of work: committed first, published after. Safe on several instances: they conflict, retry."""
+    """A tick as a unit of work: its transaction is committed first, and published then.
+
+    Several instances may tick at the same time: one of two transactions that write the same documents fails, and is
+    tried at its next time.
+    """
     outbox = Outbox(store, publisher)
     lane = f"{service}:tick:{tick.name}"
 
@@ -94,13 +105,13 @@ def ticking(service: str, tick: Tick, store: Store, publisher: Publisher, clock:
             entries = entries_for(work.outgoing, lane, work.now)
             await transaction.put(entries)
         if entries:
-            await outbox.drain(lane)  # With what a crash may have left there, which is older.
+            await outbox.drain(lane)  # What a crash may have left there is older, and goes out first.
 
     return Background(lane, tick.seconds, step)
 
 
 def led(background: Background, store: Store, holder: str) -> Background:
-    """The same, by one leader among the instances; when it dies, another takes over once its lease has run out."""
+    """The background, led by one of the instances that share a store; when its lease runs out, another takes over."""
     lease = max(SHORTEST_LEASE, 3 * background.seconds)
     renewed = -lease
 

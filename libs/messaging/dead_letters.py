@@ -1,4 +1,4 @@
-"""Dead letters: the record as it came, and why it could not be read or applied, in headers."""
+"""Dead letters: records as they came, with headers that say why they could not be read or applied."""
 
 import json
 import traceback
@@ -10,15 +10,15 @@ from libs.kernel.clock import rfc3339
 from libs.messaging.records import RawRecord, Record
 
 MOST_PROBLEMS = 50
-"""Problems of one record that are told one by one; the reason has all of them in a sentence."""
+"""Problems of one record that a header lists one by one; the reason has all of them in a sentence."""
 
 LONGEST_STACK = 4000
-"""Characters of a stack trace that are kept; its end says most."""
+"""Characters of a stack trace that are kept, from its end, which says most."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One record that never takes effect as it stands; a replay publishes it again on its own topic."""
+    """One record that cannot take effect as it stands. A replay publishes it again on its own topic."""
 
     record: RawRecord
     reason: str
@@ -26,7 +26,7 @@ class DeadLetter:
     stack: str
     attempts: int
     problems: tuple[Problem, ...] = ()
-    """What is wrong in its data, place by place; empty where it is not the data."""
+    """What is wrong in the record's data, place by place; empty where the data is not the reason."""
 
     @classmethod
     def of(cls, record: RawRecord, error: BaseException, attempts: int) -> "DeadLetter":
@@ -35,9 +35,9 @@ class DeadLetter:
         return cls(record, reason, type(error).__name__, stack, attempts, problems)
 
     def as_record(self, topic: str, consumer: str, now: datetime) -> Record:
-        """For the topic's `.dlq`: key, value and headers unchanged, `dlq_*` headers added.
+        """The record for the topic's `.dlq`: key, value and headers unchanged, `dlq_*` headers added.
 
-        Headers of an earlier round through the dead letters are replaced, so that the newest reason stands.
+        The `dlq_*` headers of an earlier round through the dead letters are replaced, so that the newest reason stands.
         """
         headers = [
             (name, value) for name, value in self.record.headers if value is not None and not name.startswith("dlq_")

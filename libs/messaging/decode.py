@@ -1,4 +1,4 @@
-"""From raw records to messages, each on its own: one that cannot be read never takes its neighbours with it."""
+"""Decoding: records become messages, each on its own, so that an unreadable one never stops its neighbours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,14 +20,14 @@ from libs.messaging.routes import Subscription
 
 @dataclass
 class Decoded:
-    """What became of a batch of records; those that are for others are in neither list."""
+    """What became of a batch of records. A record that is for others is in neither list."""
 
     messages: list[Incoming[Any]] = field(default_factory=list)
     unreadable: list[DeadLetter] = field(default_factory=list)
 
 
 def decode(records: Sequence[RawRecord], subscription: Subscription) -> Decoded:
-    """Read headers first, then the body; pass over what is for others, set aside what nobody can read."""
+    """Read each record, headers first and then the body, unless its header says that it is for others."""
     result = Decoded()
     for record in records:
         if record.value is None and subscription.topic.compacted and not isinstance(record, Illegible):
@@ -70,12 +70,12 @@ def _message(record: RawRecord, subscription: Subscription) -> Incoming[Any] | N
 
 
 def _is_object(error: ValidationError) -> bool:
-    """Whether the data as a whole could be read; a part of it that should be an object is a problem like others."""
+    """Whether the data as a whole is an object; a part of it that should be one is a problem like others."""
     return all(detail["loc"] or detail["type"] not in {"json_invalid", "model_type"} for detail in error.errors())
 
 
 def _arrival(record: RawRecord) -> datetime:
-    """Kafka's timestamp of the record, which its sender may have set to anything; else now."""
+    """Kafka's timestamp of the record, or now where that is none: its sender may have set it to anything."""
     milliseconds = getattr(record, "timestamp", None)
     if not milliseconds or milliseconds < 0:
         return utc_now()

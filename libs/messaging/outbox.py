@@ -1,4 +1,4 @@
-"""From a committed transaction to Kafka: entries are written with it, published after it, then deleted."""
+"""The outbox: entries are written in a transaction, published after its commit, and then deleted."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,49 +9,43 @@ from libs.messaging.records import Record
 from libs.messaging.store import OutboxEntry, Store
 
 LARGEST_ENTRY = 8_000_000
-"""Bytes of records in one document; MongoDB takes 16 MB."""
+"""Bytes of records in one entry: half of what a document of MongoDB may have, since names and numbers take some."""
 
 
 def entries_for(records: Sequence[Record], lane: str, now: datetime) -> list[OutboxEntry]:
-    """One entry, or as few as the size of a document allows; their ids keep the order."""
-    entries: list[OutboxEntry] = []
-    chunk: list[Record] = []
-    size = 0
+    """As few entries as the size of a document allows, mostly one; the order of their ids is the order of records."""
+    chunks: list[list[Record]] = []
+    room = -1
     for record in records:
-        more = record.size
-        if chunk and size + more > LARGEST_ENTRY:
-            entries.append(OutboxEntry(_nth_id(entries), lane, now, chunk))
-            chunk, size = [], 0
-        chunk.append(record)
-        size += more
-    if chunk:
-        entries.append(OutboxEntry(_nth_id(entries), lane, now, chunk))
-    return entries
-
-
-def _nth_id(before: list[OutboxEntry]) -> str:
-    first = before[0].id.split(".")[0] if before else new_id()
-    return f"{first}.{len(before):06d}"
+        size = record.size
+        if size > room:
+            chunks.append([])
+            room = LARGEST_ENTRY
+        chunks[-1].append(record)
+        room -= size
+    id_ = new_id()
+    return [OutboxEntry(f"{id_}.{number:06d}", lane, now, chunk) for number, chunk in enumerate(chunks)]
 
 
 class Outbox:
-    """Publishes entries in their order and forgets them."""
+    """The entries of a store, and the publisher that they leave by."""
 
     def __init__(self, store: Store, publisher: Publisher) -> None:
         self._store = store
         self._publisher = publisher
 
     async def publish(self, entries: Sequence[OutboxEntry]) -> None:
+        """Publish the records of entries, in their order."""
         for entry in entries:
             await self._publisher.publish(entry.records)
 
     async def forget(self, ids: Sequence[str]) -> None:
-        """Entries that were published; what is never forgotten is published again."""
+        """Delete entries that are published; an entry that is not deleted is published again."""
         if ids:
             await self._store.discard(ids)
 
     async def drain(self, lane: str) -> None:
-        """Publish and forget everything that is there of a lane, oldest first."""
+        """Publish and delete all entries of a lane, oldest first."""
         while entries := await self._store.pending(lane):
             await self.publish(entries)
             await self.forget([entry.id for entry in entries])

@@ -1,4 +1,4 @@
-"""The port through which committed messages leave; `libs.kafka.publisher` is its adapter."""
+"""The port through which committed messages leave; its adapter is `libs.kafka.publisher`."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,7 +7,7 @@ from libs.messaging.records import Record
 
 
 class Publisher(Protocol):
-    """Publishes records in order."""
+    """Publishes records in their order."""
 
     async def publish(self, records: Sequence[Record]) -> None:
-        """Return when every record is acknowledged; wait out a broker that is away."""
+        """Return when every record is acknowledged, however long no broker answers."""

@@ -1,6 +1,6 @@
-"""What goes through the kernel: records as Kafka has them, messages as handlers see them."""
+"""Records as Kafka has them, and messages as handlers see them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -44,10 +44,10 @@ class RawRecord(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Illegible:
-    """In place of a record that the client cannot read, e.g. because the name of a header is not UTF-8.
+    """A stand-in for a record that Kafka's client cannot read, because the name of a header is not UTF-8, say.
 
-    Its content is lost to us; where it lies is known, so that somebody can look with another tool. What follows it
-    in the same batch of its producer cannot be read either.
+    The content of the record is lost to the kernel. Its place is known, so that somebody can read it with another tool.
+    The records after it in the same batch of its producer cannot be read either.
     """
 
     topic: str
@@ -60,7 +60,7 @@ class Illegible:
 
 
 class Record(NamedTuple):
-    """One record to be published; `topic` is the contract's name, without a namespace."""
+    """One record to be published; `topic` is its name in the contracts, without the namespace of a deployment."""
 
     topic: str
     key: bytes | None
@@ -69,7 +69,7 @@ class Record(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes, headers with their names and their framing included."""
+        """Bytes of value and headers, with the names and the framing of headers included."""
         total = len(self.value or b"")
         for name, value in self.headers:
             total += len(name) + len(value) + 16
@@ -78,10 +78,11 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Incoming(Generic[M]):
-    """One consumed message. `problems` is not empty when the data broke the contract: then `data` is unset; `body` is
-    the data as it was sent, or what was made of it so that it can be read.
+    """One consumed message.
 
-    `warnings` says what was wrong beside the fact that the message tells.
+    `body` is the data as it was sent, or what was made of it so that it can be read. Where the data breaks the
+    contract, `problems` says how, and `data` is unset. `warnings` says what is wrong beside the fact that the message
+    tells.
     """
 
     envelope: Envelope
@@ -102,14 +103,15 @@ class Incoming(Generic[M]):
 
     @property
     def cause(self) -> Cause:
+        """What a message that follows from this one carries on."""
         envelope = self.envelope
         return Cause(envelope.site, envelope.correlation_id, envelope.id, envelope.traceparent)
 
     def traced(self, traceparent: str) -> "Incoming[M]":
+        """The message with another trace context, its own when that is the same."""
         if traceparent == self.envelope.traceparent:
             return self
-        envelope = self.envelope.traced(traceparent)
-        return Incoming(envelope, self.data, self.record, self.body, self.problems, self.warnings)
+        return replace(self, envelope=self.envelope.traced(traceparent))
 
 
 def encode(
@@ -121,10 +123,10 @@ def encode(
     id_: str | None = None,
     time: datetime | None = None,
 ) -> Record:
-    """A message as a binary-mode record that carries its cause on; `time` is now where it is not given.
+    """The message as a CloudEvents record in binary mode, which carries the cause on; `time` is now unless given.
 
     Raises:
-        Permanent: it is larger than any topic takes; better now than when it is committed and cannot leave.
+        Permanent: the record is larger than any topic takes; once committed, it could never leave the outbox.
     """
     id_ = id_ or new_id()
     envelope = Envelope(

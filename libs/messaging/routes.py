@@ -1,4 +1,4 @@
-"""Routing is data: which handler takes which message type of which topic."""
+"""Routes as data: which handler takes which message type of which topic, and what time asks for."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,27 +12,29 @@ from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 
 Handler = Callable[[Sequence[Incoming[Any]], Work], Awaitable[None]]
-"""Takes a run of messages in their order: loads what all of them need, decides, saves and sends."""
+"""A handler takes a run of messages in their order: it loads what all of them need, decides, saves and sends."""
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """One consumed topic.
+    """One topic that a service consumes.
 
-    A topic of our own commands answers for every record: an unknown type goes to the dead letters. On a topic
-    of events, types without a handler are somebody else's business and are passed over by their header alone.
-    `invalid`, where given, answers messages whose data breaks the contract; without it they are dead letters.
+    On a topic of the service's own commands every record is answered for: an unknown type goes to the dead letters. On
+    a topic of events, a type without a handler is somebody else's business and is passed over by its header alone.
+    Messages whose data breaks the contract go to the handler `invalid`, or to the dead letters where there is none.
     """
 
     topic: Topic
     handlers: Mapping[type[Message], Handler]
     invalid: Handler | None = None
     batch_size: int | None = None
-    """Records in one transaction, where one of them means many writes; None takes the process's setting."""
+    """Records in one transaction, at most, where a record means many writes; None is the number of the settings."""
     serialized_by: str | None = None
-    """The name of a lock of the process, called after what it locks. Subscriptions with the same lock never have
-    transactions open at the same time; worth it where two flows would often write the same documents, and the later
-    one would have to begin again."""
+    """The lock that is held while a transaction is open, named after what it locks, or None.
+
+    Of the subscriptions of a process that name the same lock, one at a time has a transaction open. That is worth it
+    where two would often write the same documents, since the later one would have to begin again.
+    """
 
     def __post_init__(self) -> None:
         known = messages_on(self.topic).values()
@@ -42,12 +44,12 @@ class Subscription:
 
     @cached_property
     def types(self) -> dict[str, type[Message]]:
-        """The types that are read, older versions among them, each with the class as which it is read."""
+        """The message types that are read, older versions among them, each with the class that its data becomes."""
         return {type_: older.cls for type_, older in self.older.items()} | {cls.TYPE: cls for cls in self.handlers}
 
     @cached_property
     def older(self) -> dict[str, OlderVersion]:
-        """The older versions of what is handled, by type."""
+        """The older versions of the handled messages, by message type."""
         return {
             type_: each
             for (topic, type_), each in older_versions().items()
@@ -59,7 +61,7 @@ class Subscription:
         return self.topic.kind == "commands"
 
     def runs(self, messages: Sequence[Incoming[Any]]) -> Iterator[tuple[Handler, list[Incoming[Any]]]]:
-        """Neighbours with the same handler in one run, so that order is kept and batches stay batches."""
+        """The messages in their order, neighbours with the same handler as one run, so that batches stay batches."""
         for handler, run in groupby(messages, self._handler_of):
             yield handler, list(run)
 
@@ -72,7 +74,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Tick:
-    """Work that time asks for instead of a message: every `seconds`, one transaction."""
+    """Work that time asks for, and no message: every `seconds`, in one transaction."""
 
     name: str
     seconds: float

@@ -11,7 +11,7 @@ from libs.messaging.records import Record
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """What one transaction wants published; `lane` is the consumer or tick that wrote it."""
+    """Records that one transaction wants published; `lane` is the consumer or tick that wrote them."""
 
     id: str
     lane: str
@@ -20,26 +20,27 @@ class OutboxEntry:
 
 
 class Transaction(Protocol):
-    """An open transaction. `handle` is the adapter's own object, for the repositories of the same adapter."""
+    """An open transaction. `handle` is the adapter's own object, which repositories of the same adapter need."""
 
     @property
     def handle(self) -> Any: ...
 
     async def seen(self, keys: Collection[str]) -> set[str]:
-        """Those of the inbox keys that are marked already."""
+        """The inbox keys, of those given, that are marked already."""
 
     async def mark(self, keys: Iterable[str], now: datetime) -> None:
-        """Mark inbox keys as applied; Conflict when another transaction was first."""
+        """Mark inbox keys as applied. Raises Conflict when another transaction was first."""
 
     async def put(self, entries: Sequence[OutboxEntry]) -> None:
-        """Add to the outbox."""
+        """Add entries to the outbox."""
 
 
 class Store(Protocol):
-    """Transactions and what is left of them. Every call raises Transient while the database is away."""
+    """Transactions, the outbox entries that they leave, and leases. Every call raises Transient while the database is
+    away."""
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Commits when the block ends normally, leaves nothing behind otherwise.
+        """A transaction for an `async with`: committed when the block ends normally, without a trace otherwise.
 
         Raises:
             Transient: the database is away or another transaction is in the way; nothing is known to be written.
@@ -47,16 +48,19 @@ class Store(Protocol):
         """
 
     async def pending(self, lane: str | None = None, before: datetime | None = None) -> list[OutboxEntry]:
-        """Unpublished outbox entries, oldest first: of one lane, or those written before a moment."""
+        """The outbox entries that are not deleted, oldest first: all, those of a lane, those from before a moment.
+
+        An adapter may return some of the oldest only; the next call returns the next ones, once those are deleted.
+        """
 
     async def discard(self, ids: Sequence[str]) -> None:
-        """Delete published outbox entries."""
+        """Delete outbox entries, which are published."""
 
     async def claim(self, name: str, holder: str, seconds: float) -> bool:
-        """Take or extend a named lease for a while; False while somebody else holds it."""
+        """Take or extend a named lease; False while another holder has it."""
 
     async def ping(self) -> str:
-        """A word about the server, when it answers."""
+        """Say a word about the server, once it answers."""
 
     async def prepare(self) -> None:
-        """Create collections and indexes; harmless when they exist."""
+        """Create collections and indexes, unless they exist."""

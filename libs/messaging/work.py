@@ -11,11 +11,11 @@ from libs.messaging.records import Cause, Record, encode
 from libs.messaging.store import Transaction
 
 ENCODED_AT_ONCE = 5
-"""Messages, so few that an answer of the database never has to wait for longer than a fraction of a millisecond."""
+"""Messages that are encoded in one go: so few that an answer of the database waits for a fraction of a millisecond."""
 
 
 class Work:
-    """What a handler works with. It saves through repositories that take it, and sends; it never commits."""
+    """The means of a handler: repositories save with it, and messages are sent through it. The kernel commits it."""
 
     def __init__(self, transaction: Transaction, source: str, now: datetime, *, again: bool = False) -> None:
         self.transaction = transaction
@@ -29,13 +29,14 @@ class Work:
         self._unencoded: deque[Callable[[], Record]] = deque()
         self._failure: Exception | None = None
         self.sent: Counter[tuple[str, str]] = Counter()
-        """Messages by topic and type, for the metrics."""
+        """The number of messages by topic and type, for the metrics."""
 
     def send(self, message: Message, cause: Cause, *, sequence: int | None = None, id_: str | None = None) -> None:
-        """Publish after the commit. `sequence` orders the states of an aggregate; `id_` makes a re-send the same.
+        """Publish a message after the commit.
 
-        It is encoded beside what the handler does next, which is mostly to wait for the database. A message that is
-        too large fails the whole batch, before it is committed.
+        `sequence` orders the states of an aggregate. A message that is sent again under the same `id_` is the same
+        message. Encoding goes on while the handler does other things, mostly waiting for the database. A message that
+        is too large fails the whole batch before the commit.
         """
         if not self._unencoded:
             asyncio.get_running_loop().call_soon(self._encode_some)
@@ -44,7 +45,7 @@ class Work:
 
     @property
     def outgoing(self) -> Sequence[Record]:
-        """Everything that was sent.
+        """The records of all messages that were sent.
 
         Raises:
             Permanent: a message is too large.
@@ -59,7 +60,7 @@ class Work:
         try:
             for _ in range(min(ENCODED_AT_ONCE, len(self._unencoded))):
                 self._records.append(self._unencoded.popleft()())
-        except Exception as error:  # for whoever asks for what is outgoing
+        except Exception as error:  # raised by `outgoing`, where somebody can handle it
             self._failure = error
         if self._unencoded:
             asyncio.get_running_loop().call_soon(self._encode_some)

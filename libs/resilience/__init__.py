@@ -1,1 +1,1 @@
-"""Living with a dependency that is away: try again (`retry`), or stop asking for a while (`breaker`)."""
+"""Two ways to live with a dependency that is away: `retry` tries again, `breaker` stops asking for a while."""

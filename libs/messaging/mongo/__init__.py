@@ -1,1 +1,1 @@
-"""The store on MongoDB, and the one module that imports its driver."""
+"""The store on MongoDB, and `driver`, the one module that imports the MongoDB driver."""

@@ -1,7 +1,7 @@
 """The only module that imports the MongoDB driver: Motor by default, PyMongo's own asynchronous client on request.
 
-Motor gets critical fixes only until May 2027; `MONGO_DRIVER=pymongo` runs everything on its successor. The two
-differ in the calls wrapped here; all else has the same shape, so types are those of the successor.
+Motor gets critical fixes only until May 2027; `MONGO_DRIVER=pymongo` runs everything on its successor. The two drivers
+differ in the calls that are wrapped here. Everything else has the same shape, so the types are those of the successor.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -62,16 +62,16 @@ Session = AsyncClientSession
 _DUPLICATE_KEY = 11000
 _WRITE_CONFLICT = 112
 _TRANSIENT_CODES = frozenset({6, 7, 13, 18, 50, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436, 14031})
-"""HostUnreachable … NotPrimary: what the server answers while it fails over, shuts down or is overloaded.
+"""Codes from HostUnreachable to NotPrimary, which the server answers while it fails over, shuts down or is overloaded.
 
-Also Unauthorized, AuthenticationFailed and OutOfDiskSpace: an operator mends them, and no message is to blame.
+Unauthorized, AuthenticationFailed and OutOfDiskSpace are among them: an operator mends them, no message is to blame.
 """
 
 
 def connect(url: str, driver: Literal["motor", "pymongo"] = "motor") -> Client:
-    """A client that notices a dead server within seconds and commits with majority.
+    """A client that commits with majority, and notices a dead server within seconds.
 
-    The short time-outs are measured: with the defaults a stopped server held writers for 25 s, with these 4 s.
+    Measured: a server that is stopped holds writers for 25 s with the default time-outs, and for 4 s with these.
     """
     options: dict[str, Any] = {
         "tz_aware": True,
@@ -91,7 +91,7 @@ def connect(url: str, driver: Literal["motor", "pymongo"] = "motor") -> Client:
 
 @asynccontextmanager
 async def session(client: Client) -> AsyncIterator[Session]:
-    """A session in a transaction: the caller commits, anything else aborts."""
+    """A session in a transaction, which the caller commits; a session that ends without that aborts."""
     started: Any = client.start_session()
     opened: Session = await started if hasattr(started, "__await__") else started
     try:
@@ -108,18 +108,18 @@ async def session(client: Client) -> AsyncIterator[Session]:
 
 
 AT_ONCE = 10_000
-"""Documents that the server may send in one go, as long as they fit in one message; by itself it begins with 101."""
+"""Documents that the server may send in its first answer, if they fit into one message; its own default is 101."""
 
 
 async def whole(cursor: Any) -> list[Document]:
-    """All that a query finds, in one round trip; keep it small."""
+    """All documents that a query finds, in one round trip; for queries that find few."""
     return cast(list[Document], await cursor.batch_size(AT_ONCE).to_list(None))
 
 
 async def aggregate(
     collection: Collection, pipeline: Sequence[Mapping[str, Any]], session: Session | None = None
 ) -> list[Document]:
-    """The whole result of an aggregation; keep it small."""
+    """The whole result of an aggregation; for results of few documents."""
     cursor: Any = collection.aggregate(pipeline, session=session, batchSize=AT_ONCE)
     if not hasattr(cursor, "to_list"):
         cursor = await cursor
@@ -136,7 +136,7 @@ def translating() -> Iterator[None]:
 
 
 def translated(error: PyMongoError) -> Exception:
-    """The kernel's word for a driver error; the error itself when it is neither transient nor a conflict."""
+    """The error of the kernel that means the same, or the driver's own when it is neither transient nor a conflict."""
     if isinstance(error, DuplicateKeyError) or _codes(error) == {_DUPLICATE_KEY}:
         return Conflict(f"a document with this key was there first: {error}")
     if _WRITE_CONFLICT in _codes(error):
@@ -156,5 +156,5 @@ def _codes(error: PyMongoError) -> set[int]:
 
 
 def database(client: Client, namespace: str, service: str) -> Database:
-    """The database of a service: `factory_<service>`, with the namespace in front when there is one."""
+    """The database of a service, called `factory_<service>`, with the namespace in front where there is one."""
     return client[f"{namespace}_factory_{service}" if namespace else f"factory_{service}"]

@@ -1,4 +1,4 @@
-"""Inbox, outbox and leases on MongoDB."""
+"""The store on MongoDB: transactions with inbox and outbox, and leases."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
@@ -15,11 +15,10 @@ from libs.messaging.store import OutboxEntry
 from libs.resilience.retry import Limit, Retry
 
 INBOX_DAYS = 35
-"""How long an applied message is remembered: longer than any topic keeps it."""
-
+"""Days that an applied message is remembered: longer than any topic keeps a message."""
 
 COMMIT_TRIES = 6
-"""Times that one commit is asked for while its outcome is unknown: over about two seconds, as an election takes."""
+"""Times that one commit is asked for while its outcome is unknown: over two seconds or so, as long as an election."""
 
 
 def _outcome_unknown(error: BaseException) -> bool:
@@ -32,7 +31,7 @@ COMMIT = Retry(
     limits={PyMongoError: Limit(attempts=COMMIT_TRIES)},
     event="commit_asked_for_again",
 )
-"""A commit whose outcome is unknown is asked for again: the server answers one that was done with success.
+"""How a commit is asked for again whose outcome is unknown; for one that was done, the server's answer is success.
 
 A new transaction instead would meet the old one, which the server keeps open for a minute.
 """
@@ -98,10 +97,10 @@ class MongoStore:
                     raise
 
     async def _end_abandoned(self) -> None:
-        """End the transactions that a broken connection kept us from ending.
+        """End the transactions that could not be ended because their connection broke.
 
-        The server would keep them open for a minute, in the way of whoever writes the same documents: of us, above
-        all, since we try again.
+        The server would keep each of them open for a minute, in the way of whoever writes the same documents: above all
+        of the next try at the same batch.
         """
         abandoned, self._abandoned = self._abandoned, []
         if not abandoned:
@@ -135,7 +134,7 @@ class MongoStore:
             with driver.translating():
                 await self._leases.update_one(mine_or_free, taken, upsert=True)
         except Conflict:
-            return False  # The upsert found no free lease and tried to add a second one.
+            return False  # The upsert found the lease held, and tried to add a second one of the same name.
         return True
 
     async def ping(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from libs.resilience.retry import Limit, Retry
+from libs.resilience.retry import DEFECT_SECONDS, Limit, Retry, standing_still
 
 
 class Flaky:
@@ -16,11 +16,11 @@ class Flaky:
         self.errors = list(errors)
         self.calls = 0
 
-    async def __call__(self, answer: str = "answer", *, politely: bool = False) -> str:
+    async def __call__(self) -> str:
         self.calls += 1
         if self.errors:
             raise self.errors.pop(0)
-        return f"{answer}, please" if politely else answer
+        return "answer"
 
 
 class Waits:
@@ -55,7 +55,7 @@ def away(times: int) -> list[ConnectionError]:
 async def test_the_first_success_is_returned(retry: Retry, waits: Waits) -> None:
     flaky = Flaky(*away(2))
 
-    assert await retry.call(flaky, "pong", politely=True) == "pong, please"
+    assert await retry.call(flaky) == "answer"
 
     assert flaky.calls == 3
     assert len(waits.seconds) == 2
@@ -125,9 +125,10 @@ class TestLimits:
         limited = replace(retry, limits={ConnectionError: Limit(attempts=4)})
         flaky = [Flaky(*away(number % 4)) for number in range(20)]
 
-        answers = await asyncio.gather(*(limited.call(each, str(number)) for number, each in enumerate(flaky)))
+        answers = await asyncio.gather(*(limited.call(each) for each in flaky))
 
-        assert answers == [str(number) for number in range(20)]
+        assert answers == ["answer"] * 20
+        assert [each.calls for each in flaky] == [number % 4 + 1 for number in range(20)]
 
 
 @pytest.mark.parametrize("ends", [asyncio.CancelledError, KeyboardInterrupt, SystemExit])
@@ -197,3 +198,11 @@ class TestTold:
             await replace(retry, first_seconds=0.1, max_seconds=2.0, quiet_seconds=0.4).call(Flaky(*away(6)))
 
         assert [line["attempt"] for line in lines] == [4, 5, 6]
+
+
+async def test_standing_still_ends_when_the_step_succeeds(waits: Waits) -> None:
+    with capture_logs() as lines:
+        await standing_still(Flaky(ValueError("a defect"), KeyError("another")), "stuck", {"topic": "t"}, sleep=waits)
+
+    assert waits.seconds == [DEFECT_SECONDS, DEFECT_SECONDS]
+    assert [(line["event"], line["topic"], line["exc_info"]) for line in lines] == [("stuck", "t", True)] * 2
