@@ -355,7 +355,7 @@ class DispatchRequested(Message):
 class RevokeLeases(Message):
     """Take back what devices of the type hold of a cancelled work order and have not begun.
 
-    It travels with the nudges, so that the device type's one writer does it: after every lease given before.
+    The command travels with the wake-ups, so that the device type's one writer does it, after every lease given before.
     """
 
     device_type: Code

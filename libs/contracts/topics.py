@@ -81,7 +81,7 @@ EXECUTION_DISPATCH = Topic(
     "commands",
     4,
     HOUR,
-    note="nudges to dispatch; the owner of a device type's partition is its only dispatcher",
+    note="wake-ups of the dispatch; the owner of a device type's partition is its only dispatcher",
 )
 
 EXECUTION_DEVICE_COMMANDS = Topic(

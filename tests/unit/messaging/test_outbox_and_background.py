@@ -144,13 +144,13 @@ class TestRelay:
 
 class TestTicks:
     @staticmethod
-    async def nudge(work: Work) -> None:
+    async def wake_up(work: Work) -> None:
         work.send(execution.DispatchRequested(device_type="welding-robot"), Cause("main"))
 
     async def test_commits_then_publishes(self) -> None:
         store, published = MemoryStore(), Published([])
 
-        await ticking("execution", Tick("sweep", 1.0, self.nudge), store, published).once()
+        await ticking("execution", Tick("sweep", 1.0, self.wake_up), store, published).once()
 
         assert keys(published) == ["welding-robot"]
         assert store.outbox == {}
@@ -160,7 +160,7 @@ class TestTicks:
         await leave(store, "execution:tick:sweep", "left")
         await leave(store, "execution:devices.reports.v1", "somebody else's")
 
-        await ticking("execution", Tick("sweep", 1.0, self.nudge), store, published).once()
+        await ticking("execution", Tick("sweep", 1.0, self.wake_up), store, published).once()
 
         assert keys(published) == ["left", "welding-robot"]
 
@@ -180,7 +180,7 @@ class TestTicks:
         failures: list[Exception] = [Transient("MongoDB is away"), ValueError("a defect")]
 
         async def fail(work: Work) -> None:
-            await self.nudge(work)
+            await self.wake_up(work)
             if failures:
                 raise failures.pop(0)
 
