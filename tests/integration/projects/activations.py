@@ -1,7 +1,7 @@
 """One order on a stage that many orders share, and what a test does to its activation."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from libs.contracts import catalog, erp, execution, projects, snapshot, task_generation
@@ -117,10 +117,15 @@ class Activation:
                 return
             await stage.deliver(*batch(stage))
 
-    async def silence(self) -> None:
-        """Nobody answers until the saga's deadline has passed."""
-        deadline = (await self.saga())["deadline"]
+    async def deadline(self) -> datetime:
+        """Until when the saga waits for an answer."""
+        deadline: datetime | None = (await self.saga())["deadline"]
         assert deadline is not None, "the saga has ended"
+        return deadline
+
+    async def silence(self, deadline: datetime | None = None) -> None:
+        """Nobody answers until the saga's deadline has passed: that of now, or one that is given."""
+        deadline = deadline or await self.deadline()
         await self.stage.tick("projects", "sagas", later=deadline - utc_now() + timedelta(seconds=1))
 
     async def lost(self, cls: type[Message], times: int = 1) -> list[str]:

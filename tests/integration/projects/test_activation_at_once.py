@@ -38,7 +38,8 @@ async def test_an_answer_and_a_cancellation(order: Activation, step: str) -> Non
 async def test_an_answer_and_a_time_out(order: Activation, step: str) -> None:
     order.ordered()
     answer = await order.next(ACTIVATION.by_name[step].success)
-    await asyncio.gather(order.deliver(answer), order.silence())
+    deadline = await order.deadline()
+    await asyncio.gather(order.deliver(answer), order.silence(deadline))
     await order.run()
     await order.is_active()
 
@@ -50,7 +51,8 @@ async def test_an_answer_and_the_last_time_out(order: Activation, step: str) -> 
     for _ in range(ACTIVATION.by_name[step].tries - 1):
         await order.silence()
         await order.run()
-    await asyncio.gather(order.deliver(answer), order.silence())
+    deadline = await order.deadline()
+    await asyncio.gather(order.deliver(answer), order.silence(deadline))
     await order.run()
     if (await order.project())["state"] == ProjectState.ACTIVE:
         await order.is_active()
