@@ -395,7 +395,7 @@ class TestParameters:
 class TestKafka:
     async def test_an_aborted_order_never_existed(self, shop: Shop, wire: Wire) -> None:
         aborted, committed = order(), order()
-        # Each by a producer of its own: the embedded broker goes on naming a transaction as aborted when it is over, and
+        # Each by a producer of its own: the embedded broker goes on naming a transaction as aborted after its end, and
         # clients then drop what the same producer commits after it.
         for data, commit in ((aborted, False), (committed, True)):
             producer = AIOKafkaProducer(bootstrap_servers=shop.address.kafka, transactional_id=new("erp"))
