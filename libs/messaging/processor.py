@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -74,7 +75,8 @@ class Processor:
         self._tracer = tracer
         self._metrics = metrics
         self._clock = clock
-        self._sleep = sleep
+        on_retry = partial(metrics.transient_retry, self._topic)
+        self._retry = replace(RETRY, facts={"topic": self._topic}, on_retry=on_retry, sleep=sleep)
         self._lock = lock or nullcontext()
         """Held while a transaction is open."""
         self.publication = Publication(self._topic, store, publisher, metrics, sleep)
@@ -118,21 +120,18 @@ class Processor:
         A try is made as if every message were new, which nearly always is so, and is the cheapest. A conflict may mean
         that it is not: then the inbox is asked which messages are known.
         """
-        again = False
-
-        def note(error: BaseException) -> None:
-            nonlocal again
-            again = True
-            self._metrics.transient_retry(self._topic, error)
+        tries = 0
 
         async def attempt() -> None:
+            nonlocal tries
+            tries += 1
             async with self._lock:
                 try:
-                    await self._transaction(messages, again, all_new=True)
+                    await self._transaction(messages, tries > 1, all_new=True)
                 except Conflict:
-                    await self._transaction(messages, again, all_new=False)
+                    await self._transaction(messages, tries > 1, all_new=False)
 
-        await replace(RETRY, facts={"topic": self._topic}, on_retry=note, sleep=self._sleep).call(attempt)
+        await self._retry.call(attempt)
 
     async def _transaction(self, messages: Batch, again: bool, *, all_new: bool) -> None:
         """One transaction over the batch, and then the publication of what it sends.

@@ -1,6 +1,6 @@
 """Records as Kafka has them, and messages as handlers see them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -111,7 +111,9 @@ class Incoming(Generic[M]):
         """The message with another trace context, its own when that is the same."""
         if traceparent == self.envelope.traceparent:
             return self
-        return replace(self, envelope=self.envelope.traced(traceparent))
+        envelope = self.envelope.traced(traceparent)
+        # By hand, since dataclasses.replace takes twice as long, and every message comes along here.
+        return Incoming(envelope, self.data, self.record, self.body, self.problems, self.warnings)
 
 
 def encode(
