@@ -17,6 +17,8 @@ from services.execution.orders.domain.task import FRESH_SCORE, Task, TaskState
 _IN_SOURCE = [("source", 1), ("rank", -1), ("execution", 1), ("_id", 1)]
 """The order of the tasks of a source; with the id, so that heads are read from the index alone."""
 
+_QUERY_PLAN_KILLED = 175
+
 _BEFORE = "queue_1_source_1_rank_-1_execution_1__id_1"
 """An index of the tasks from when they had no entries beside them."""
 
@@ -129,7 +131,7 @@ class MongoWaiting:
         found = self._entries.find({field: {"$lte": work.now}}, {"_id": 1}, session=work.transaction.handle)
         return [entry["_id"] for entry in await driver.whole(found.sort(field, 1).limit(limit))]
 
-    async def _enter_those_of_before(self) -> None:
+    async def _enter_those_of_before(self, tries: int = 10) -> None:
         """Once: the tasks themselves had what an entry says, and its indexes."""
         known = await self._tasks.index_information()
         if _BEFORE not in known:
@@ -137,7 +139,14 @@ class MongoWaiting:
         names = ("queue", "source", "also", "rank", "execution", "fresh_until", "delayed_until")
         waiting = {"$or": [{"queue": {"$exists": True}}, {"delayed_until": {"$exists": True}}]}
         into = {"$merge": {"into": self._entries.name, "whenMatched": "keepExisting"}}
-        await driver.aggregate(self._tasks, [{"$match": waiting}, {"$project": dict.fromkeys(names, 1)}, into])
+        try:
+            await driver.aggregate(self._tasks, [{"$match": waiting}, {"$project": dict.fromkeys(names, 1)}, into])
+        except driver.PyMongoError as error:
+            # Another instance is further on, and has dropped an index under this one's query.
+            if getattr(error, "code", None) != _QUERY_PLAN_KILLED or tries == 1:
+                raise
+            await self._enter_those_of_before(tries - 1)
+            return
         await self._tasks.update_many({"queue": {"$exists": True}}, {"$unset": dict.fromkeys(names[:3], 1)})
         gone = [name for name in known if name.partition("_1")[0] in {"also", "fresh_until", "delayed_until"}]
         for name in [*gone, _BEFORE]:  # the one that tells comes last
