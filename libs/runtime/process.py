@@ -101,7 +101,8 @@ def _background(service: Service, consumers: Sequence[Consumer]) -> list[Backgro
     # A process that comes back under its name is its own successor.
     holder = service.backends.settings.instance or new_id()
     ticks = [led(ticking(service.name, tick, store, publisher), store, holder) for tick in service.ticks]
-    lag = Background("lag", LAG_SECONDS, lambda: _report_lag(metrics, consumers))
+    told: set[Place] = set()
+    lag = Background("lag", LAG_SECONDS, lambda: _report_lag(metrics, consumers, told))
     return [relay(store, publisher, metrics), *ticks, lag]
 
 
@@ -151,7 +152,23 @@ def _watch(service: Service, consumers: Sequence[Consumer]) -> None:
     backends.health.add("partitions", partitions)
 
 
-async def _report_lag(metrics: Metrics, consumers: Sequence[Consumer]) -> None:
-    for consumer in consumers:
-        for partition, behind in (await consumer.lag()).items():
-            metrics.lag(consumer.topic, partition, behind)
+Place = tuple[str, int]
+"""A topic and a partition of it."""
+
+
+async def _report_lag(metrics: Metrics, consumers: Sequence[Consumer], told: set[Place]) -> None:
+    """Tell the lag of every partition that is this process's, and no more that of partitions which moved away.
+
+    `told` are the partitions of the report before; it becomes those of this one.
+    """
+    lags = {
+        (consumer.topic, partition): behind
+        for consumer in consumers
+        for partition, behind in (await consumer.lag()).items()
+    }
+    for place, behind in lags.items():
+        metrics.lag(*place, behind)
+    for place in told - lags.keys():
+        metrics.lag_gone(*place)
+    told.clear()
+    told.update(lags)
