@@ -2,6 +2,7 @@
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ class Sender(Protocol):
         """Report the assignment `task` as completed."""
 
 
-class PythonSender:
+class PythonSender(ABC):
     """Messages as Python programs write them; a subclass sends them."""
 
     def order(self, topic: str, event_id: str, order_id: str) -> None:
@@ -45,8 +46,8 @@ class PythonSender:
         data = {**echoed, "outcome": "GOOD", "at": datetime.now(UTC).isoformat(), "reason": NOTE}
         self.send(topic, task["project_id"], event_id, REPORT, data)
 
-    def send(self, topic: str, key: str, event_id: str, type_: str, data: Data) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def send(self, topic: str, key: str, event_id: str, type_: str, data: Data) -> None: ...
 
 
 @dataclass(frozen=True)
