@@ -7,16 +7,17 @@ import pytest
 from libs.contracts import devices, execution
 from libs.contracts.execution import IgnoredReason
 from services.execution.orders.domain.policies import NoDevice, Policies, Policy
-from services.execution.orders.domain.task import FRESH, Task, TaskState
+from services.execution.orders.domain.task import FRESH, TaskState
 from services.execution.progress.domain.progress import needs_siblings
-from services.execution.progress.domain.work_in_hand import WorkInHand
-from tests.unit.execution.test_progress import (
+from tests.unit.execution.progress.given import (
     CHAIN,
     DIAMOND,
     NOW,
     completed,
     counts,
-    floor,
+    good,
+    in_hand,
+    lease,
     routing,
     sent,
     started,
@@ -32,22 +33,9 @@ def rework(step: int, back_to: int | None = None, fence: int = 1) -> devices.Tas
     return completed(step, fence, "REWORK", rework_from_step=back_to)
 
 
-def good(step: int, route: object, **more: object) -> Task:
-    return task(step, route, COMPLETED, outcome="GOOD", begun=True, **more)  # type: ignore[arg-type]
-
-
-def lease(on: WorkInHand, step: int) -> int:
-    """Dispatch gives the task to its device again; the new fence."""
-    waiting = on.tasks[f"P/L/frame/1/{step}"]
-    assert waiting.waits
-    leased = replace(waiting, state=LEASED, fence=waiting.fence + 1, device_id=f"dev-{step}")
-    on.tasks[waiting.id] = leased
-    return leased.fence
-
-
 def test_without_a_step_the_same_one_is_done_again() -> None:
     route = routing(CHAIN)
-    on = when(floor(route, good(1, route), task(2, route, attempt=2, begun=True)), rework(2))
+    on = when(in_hand(route, good(1, route), task(2, route, attempt=2, begun=True)), rework(2))
     again = on.tasks["P/L/frame/1/2"]
     assert states(on) == {1: "COMPLETED", 2: "READY"}
     assert (again.attempt, again.fence, again.closed_fence, again.reworks) == (1, 1, 1, 1)
@@ -60,7 +48,9 @@ def test_without_a_step_the_same_one_is_done_again() -> None:
 
 def test_an_earlier_step_is_done_again_and_all_between_waits() -> None:
     route = routing(CHAIN)
-    on = when(floor(route, good(1, route), good(2, route, fence=4), task(3, route, RUNNING, begun=True)), rework(3, 1))
+    on = when(
+        in_hand(route, good(1, route), good(2, route, fence=4), task(3, route, RUNNING, begun=True)), rework(3, 1)
+    )
     assert states(on) == {1: "READY", 2: "BLOCKED", 3: "BLOCKED"}
     assert on.facts[0]["voids"] == [{"step": 1, "fence": 1}, {"step": 2, "fence": 4}]
     (event,) = sent(on, execution.TaskCompleted)
@@ -72,7 +62,7 @@ def test_an_earlier_step_is_done_again_and_all_between_waits() -> None:
 
 def test_a_reworked_chain_goes_its_way_again_and_counts_once() -> None:
     route = routing(CHAIN)
-    on = when(floor(route, good(1, route), good(2, route), task(3, route, begun=True)), rework(3, 1))
+    on = when(in_hand(route, good(1, route), good(2, route), task(3, route, begun=True)), rework(3, 1))
     when(on, started(1, lease(on, 1)), completed(1, 2))
     assert states(on) == {1: "COMPLETED", 2: "READY", 3: "BLOCKED"}
     when(on, completed(2, lease(on, 2)))
@@ -86,10 +76,10 @@ def test_a_reworked_chain_goes_its_way_again_and_counts_once() -> None:
 def test_a_branch_beside_goes_on_and_one_behind_is_revoked() -> None:
     shape = {1: (), 2: (1,), 3: (1,), 4: (2,), 5: (3, 4)}
     route = routing(shape)
-    on = when(floor(route, good(1, route), good(2, route), task(3, route), task(4, route, RUNNING)), rework(4, 2))
+    on = when(in_hand(route, good(1, route), good(2, route), task(3, route), task(4, route, RUNNING)), rework(4, 2))
     assert states(on) == {1: "COMPLETED", 2: "READY", 3: "LEASED", 4: "BLOCKED"}
     assert sent(on, devices.TaskRevoked) == []
-    on = when(floor(route, good(1, route), task(2, route), task(3, route, RUNNING)), rework(2, 1))
+    on = when(in_hand(route, good(1, route), task(2, route), task(3, route, RUNNING)), rework(2, 1))
     assert states(on) == {1: "READY", 2: "BLOCKED", 3: "BLOCKED"}
     (revoked,) = sent(on, devices.TaskRevoked)
     assert (revoked.task_id, revoked.fence) == ("P/L/frame/1/3", 1)  # type: ignore[attr-defined]
@@ -100,7 +90,7 @@ def test_a_branch_beside_goes_on_and_one_behind_is_revoked() -> None:
 
 def test_a_join_waits_for_the_branch_that_went_back_only() -> None:
     route = routing(DIAMOND)
-    on = when(floor(route, good(1, route), good(2, route), good(3, route), task(4, route, begun=True)), rework(4, 2))
+    on = when(in_hand(route, good(1, route), good(2, route), good(3, route), task(4, route, begun=True)), rework(4, 2))
     assert states(on) == {1: "COMPLETED", 2: "READY", 3: "COMPLETED", 4: "BLOCKED"}
     when(on, completed(2, lease(on, 2)))
     assert states(on)[4] == "READY"
@@ -110,7 +100,7 @@ def test_a_join_waits_for_the_branch_that_went_back_only() -> None:
 
 def test_the_same_rework_twice_goes_back_once() -> None:
     route = routing(CHAIN)
-    on = when(floor(route, good(1, route), task(2, route, begun=True)), rework(2, 1), rework(2, 1))
+    on = when(in_hand(route, good(1, route), task(2, route, begun=True)), rework(2, 1), rework(2, 1))
     assert [each.reworks for each in on.tasks.values()] == [1, 1]
     assert [each.reason for each in sent(on, execution.ReportIgnored)] == [IgnoredReason.NOT_LEASED]  # type: ignore[attr-defined]
     assert len(on.facts) == 1
@@ -119,7 +109,7 @@ def test_the_same_rework_twice_goes_back_once() -> None:
 @pytest.mark.parametrize(("step", "why"), [(3, "is not before step 2"), (9, "does not exist")])
 def test_a_step_that_is_not_before_holds_the_task(step: int, why: str) -> None:
     route = routing(DIAMOND)
-    on = when(floor(route, good(1, route), task(2, route), task(3, route)), rework(2, step))
+    on = when(in_hand(route, good(1, route), task(2, route), task(3, route)), rework(2, step))
     assert states(on) == {1: "COMPLETED", 2: "HELD", 3: "LEASED"}
     (held,) = sent(on, execution.TaskHeld)
     assert why in held.reason  # type: ignore[attr-defined]
@@ -129,7 +119,7 @@ def test_a_step_that_is_not_before_holds_the_task(step: int, why: str) -> None:
 def test_an_execution_goes_back_no_more_often_than_the_site_allows() -> None:
     route = routing(CHAIN)
     policies = Policies(Policy(1, NoDevice.WARN), {"main": Policy(1, NoDevice.WARN, max_reworks=2)})
-    on = replace(floor(route, task(1, route)), policies=policies)
+    on = replace(in_hand(route, task(1, route)), policies=policies)
     for fence in (1, 2):
         when(on, rework(1, fence=fence))
         assert lease(on, 1) == fence + 1

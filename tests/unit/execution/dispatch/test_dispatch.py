@@ -16,7 +16,7 @@ from services.execution.dispatch.domain.score import Source, is_fresh, score
 from services.execution.equipment.domain.availability import Availability, Span
 from services.execution.orders.domain.policies import Aging, Rule
 from services.execution.orders.domain.task import Task
-from tests.unit.execution.floor import NOW, decide, device, order, recipe, step, stocked, waiting
+from tests.unit.execution.dispatch.given import NOW, decide, device, order, recipe, step, stocked, waiting
 
 CHAIN = recipe(step(1), step(2, 1), step(3, 2))
 POWER = Requirement(property="laser.power", at_least=4, unit="kW")

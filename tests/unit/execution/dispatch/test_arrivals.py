@@ -15,7 +15,7 @@ from services.execution.dispatch.handlers.ready_queue import ReadyQueue
 from services.execution.orders.domain.keys import QueueKey
 from services.execution.orders.domain.ready import HeadRow, in_order
 from services.execution.orders.domain.task import FRESH_SCORE, Task, TaskState
-from tests.unit.execution.floor import order, recipe, step, waiting
+from tests.unit.execution.dispatch.given import order, recipe, step, waiting
 
 RECIPE = recipe(step(1, alternatives=("press",)), step(2, 1))
 SOURCES = [Source(order(name), RECIPE, number) for name in ("A", "B") for number in (1, 2)]
@@ -47,7 +47,7 @@ class Written:
 
 
 @st.composite
-def floors(draw: st.DrawFn) -> tuple[list[Task], list[Task]]:
+def queues(draw: st.DrawFn) -> tuple[list[Task], list[Task]]:
     """Tasks that are written, and tasks that are not."""
     places = draw(st.lists(st.tuples(st.integers(0, len(SOURCES) - 1), st.integers(1, 9)), unique=True, max_size=20))
     tasks = [waiting(SOURCES[number], execution, fresh=draw(st.booleans())) for number, execution in places]
@@ -55,9 +55,9 @@ def floors(draw: st.DrawFn) -> tuple[list[Task], list[Task]]:
     return tasks[:cut], tasks[cut:]
 
 
-@given(floors(), st.integers(0, 6), st.integers(1, 6))
-async def test_every_cut_is_as_if_all_were_written(floor: tuple[list[Task], list[Task]], skip: int, limit: int) -> None:
-    written, arrived = floor
+@given(queues(), st.integers(0, 6), st.integers(1, 6))
+async def test_every_cut_is_as_if_all_were_written(queue: tuple[list[Task], list[Task]], skip: int, limit: int) -> None:
+    written, arrived = queue
     work = Work(MemoryTransaction(MemoryStore()), "/test", NOW)
     everything = Written(written + arrived)
     for queue in (QueueKey("main", "saw"), QueueKey("main", "press")):

@@ -8,25 +8,25 @@ from libs.contracts import devices, execution
 from libs.contracts.execution import IgnoredReason
 from services.execution.orders.domain.task import Pieces, TaskState
 from services.execution.progress.domain.work_in_hand import WorkInHand
-from tests.unit.execution.test_progress import (
+from tests.unit.execution.progress.given import (
     CHAIN,
     assert_ignored,
     completed,
     counts,
     failed,
-    floor,
+    in_hand,
+    lease,
     routing,
     sent,
     states,
     task,
     when,
 )
-from tests.unit.execution.test_rework import lease
 
 
 def ten(step: int = 3, max_attempts: int = 3, on_exhausted: str = "HOLD", **more: Any) -> WorkInHand:
     route = routing(CHAIN, max_attempts, on_exhausted, pieces=10)
-    return floor(route, task(step, route, begun=True, **more))
+    return in_hand(route, task(step, route, begun=True, **more))
 
 
 def made(good: int, scrapped: int | None = None, fence: int = 1, outcome: str = "GOOD") -> devices.TaskCompleted:
@@ -137,5 +137,5 @@ def test_a_lease_that_ran_out_still_counts_while_nobody_has_a_newer_one() -> Non
 
 def test_a_step_of_one_piece_is_good_or_not() -> None:
     route = routing(CHAIN)
-    on = when(floor(route, task(3, route, begun=True)), made(0, 0))
+    on = when(in_hand(route, task(3, route, begun=True)), made(0, 0))
     assert counts(on) == {"good": 1}

@@ -1,6 +1,5 @@
-"""Given tasks on the floor, when an operator says what becomes of them, then it counts as if a device had said so."""
+"""Given tasks on the in_hand, when an operator says what becomes of them, then it counts as if a device had said so."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,67 +9,35 @@ from libs.contracts import by_hand, devices, execution
 from libs.contracts.by_hand import CompleteTask, HoldTask, ReleaseTask, RetryTask, ScrapTask, TaskCommand
 from services.execution.orders.domain.task import TaskState
 from services.execution.orders.domain.work_order import WorkOrderState
-from services.execution.progress.domain.by_hand import decide
 from services.execution.progress.domain.work_in_hand import WorkInHand
-from tests.unit.execution.test_progress import (
-    CAUSE,
+from tests.unit.execution.progress.given import (
     CHAIN,
     DIAMOND,
     FORK,
     NOW,
+    assert_refused,
+    assert_repeated,
+    command,
     completed,
     counts,
-    floor,
+    good,
+    in_hand,
+    in_state,
+    refusals,
     routing,
+    said,
     sent,
     states,
     task,
     when,
 )
-from tests.unit.execution.test_rework import good
 
 READY, LEASED, RUNNING, HELD = TaskState.READY, TaskState.LEASED, TaskState.RUNNING, TaskState.HELD
 CHAIN_ROUTE, FORK_ROUTE, DIAMOND_ROUTE = routing(CHAIN), routing(FORK), routing(DIAMOND)
 
 
-def command(cls: type[TaskCommand], step: int = 1, execution_number: int = 1, **more: Any) -> Any:
-    id_ = f"P/L/frame/{execution_number}/{step}"
-    return cls(**{"project_id": "P", "task_id": id_, "by": "m.keller", "reason": "looked at it", **more})
-
-
-def said(on: WorkInHand, *commands: Any, site: str = "main") -> WorkInHand:
-    """The operator says this, one after the other."""
-    for each in commands:
-        decide(on, each, (), replace(CAUSE, site=site), NOW)
-    return on
-
-
-def in_state(state: WorkOrderState, on: WorkInHand) -> WorkInHand:
-    on.orders["P"] = on.orders["P"].model_copy(update={"state": state})
-    return on
-
-
-def refusals(on: WorkInHand) -> list[str]:
-    return [message.errors[0].code for message in sent(on, by_hand.TaskControlRefused)]  # type: ignore[attr-defined]
-
-
-def assert_refused(on: WorkInHand, code: str) -> None:
-    """It is said why, and nothing else happened."""
-    assert refusals(on) == [code]
-    assert len(on.out) == 1
-    assert (on.changed, on.created, on.facts, on.counts, on.wake_ups) == (set(), set(), [], {}, set())
-
-
-def assert_repeated(on: WorkInHand, state: str) -> None:
-    """It is so already, and nothing else happened."""
-    (answer,) = sent(on, by_hand.TaskControlRepeated)
-    assert answer.state == state  # type: ignore[attr-defined]
-    assert len(on.out) == 1
-    assert (on.changed, on.created, on.facts, on.counts, on.wake_ups) == (set(), set(), [], {}, set())
-
-
 def waiting(step: int = 1, **more: Any) -> WorkInHand:
-    return floor(CHAIN_ROUTE, task(step, CHAIN_ROUTE, READY, fence=0, **more))
+    return in_hand(CHAIN_ROUTE, task(step, CHAIN_ROUTE, READY, fence=0, **more))
 
 
 def test_a_waiting_task_is_held_until_it_is_released() -> None:
@@ -88,7 +55,7 @@ def test_a_waiting_task_is_held_until_it_is_released() -> None:
 
 
 def test_a_lease_that_nobody_has_begun_is_taken_back() -> None:
-    on = said(floor(CHAIN_ROUTE, task(1, CHAIN_ROUTE)), command(HoldTask))
+    on = said(in_hand(CHAIN_ROUTE, task(1, CHAIN_ROUTE)), command(HoldTask))
     assert states(on) == {1: "HELD"}
     (revoked,) = sent(on, devices.TaskRevoked)
     assert (revoked.task_id, revoked.fence, revoked.device_id) == ("P/L/frame/1/1", 1, "dev-1")  # type: ignore[attr-defined]
@@ -98,11 +65,11 @@ def test_a_lease_that_nobody_has_begun_is_taken_back() -> None:
 
 
 def test_what_a_device_works_on_is_not_held() -> None:
-    assert_refused(said(floor(CHAIN_ROUTE, task(1, CHAIN_ROUTE, RUNNING)), command(HoldTask)), "NOT_HOLDABLE")
+    assert_refused(said(in_hand(CHAIN_ROUTE, task(1, CHAIN_ROUTE, RUNNING)), command(HoldTask)), "NOT_HOLDABLE")
 
 
 def test_a_retry_begins_with_all_attempts() -> None:
-    on = said(floor(CHAIN_ROUTE, task(1, CHAIN_ROUTE, HELD, attempt=3)), command(RetryTask))
+    on = said(in_hand(CHAIN_ROUTE, task(1, CHAIN_ROUTE, HELD, attempt=3)), command(RetryTask))
     ready = on.tasks["P/L/frame/1/1"]
     assert (ready.state, ready.attempt, ready.fence, ready.closed_fence) == (READY, 1, 1, 1)
     assert len(sent(on, by_hand.TaskRetried)) == 1
@@ -111,7 +78,7 @@ def test_a_retry_begins_with_all_attempts() -> None:
 
 @pytest.mark.parametrize("state", [READY, HELD, LEASED, RUNNING])
 def test_completed_by_hand_counts_as_a_report_does(state: TaskState) -> None:
-    on = said(floor(CHAIN_ROUTE, task(1, CHAIN_ROUTE, state)), command(CompleteTask, request_id="r-1"))
+    on = said(in_hand(CHAIN_ROUTE, task(1, CHAIN_ROUTE, state)), command(CompleteTask, request_id="r-1"))
     done = on.tasks["P/L/frame/1/1"]
     assert states(on) == {1: "COMPLETED", 2: "READY"}
     assert (done.fence, done.closed_fence, done.device_id) == (2, 2, "by-hand")
@@ -133,13 +100,13 @@ def test_completed_by_hand_counts_as_a_report_does(state: TaskState) -> None:
 
 
 def test_the_last_step_completed_by_hand_completes_the_execution() -> None:
-    on = said(floor(CHAIN_ROUTE, good(2, CHAIN_ROUTE), task(3, CHAIN_ROUTE, begun=True)), command(CompleteTask, 3))
+    on = said(in_hand(CHAIN_ROUTE, good(2, CHAIN_ROUTE), task(3, CHAIN_ROUTE, begun=True)), command(CompleteTask, 3))
     assert counts(on) == {"good": 1}
     assert [fact["ends_execution"] for fact in on.facts] == [True]
 
 
 def test_scrapped_by_hand_ends_the_execution_and_plans_one_more() -> None:
-    on = floor(DIAMOND_ROUTE, good(1, DIAMOND_ROUTE), task(2, DIAMOND_ROUTE, READY), task(3, DIAMOND_ROUTE, RUNNING))
+    on = in_hand(DIAMOND_ROUTE, good(1, DIAMOND_ROUTE), task(2, DIAMOND_ROUTE, READY), task(3, DIAMOND_ROUTE, RUNNING))
     said(on, command(ScrapTask, 2))
     assert states(on) == {1: "COMPLETED", 2: "COMPLETED", 3: "CANCELLED"}
     assert counts(on) == {"scrapped": 1, "planned": 1}
@@ -161,17 +128,17 @@ def test_scrapped_by_hand_ends_the_execution_and_plans_one_more() -> None:
 def test_what_is_so_already_is_answered_and_not_done_again(
     cls: type[TaskCommand], state: TaskState, so: str, outcome: str | None
 ) -> None:
-    assert_repeated(said(floor(CHAIN_ROUTE, task(1, CHAIN_ROUTE, state, outcome=outcome)), command(cls)), so)
+    assert_repeated(said(in_hand(CHAIN_ROUTE, task(1, CHAIN_ROUTE, state, outcome=outcome)), command(cls)), so)
 
 
 def test_the_same_request_again_is_answered_whatever_has_become_of_the_task() -> None:
-    on = floor(CHAIN_ROUTE, task(1, CHAIN_ROUTE, TaskState.COMPLETED, outcome="GOOD", request="r-1"))
+    on = in_hand(CHAIN_ROUTE, task(1, CHAIN_ROUTE, TaskState.COMPLETED, outcome="GOOD", request="r-1"))
     assert_repeated(said(on, command(HoldTask, request_id="r-1")), "COMPLETED")
 
 
 @pytest.mark.parametrize("cls", [CompleteTask, ScrapTask])
 def test_twice_counts_once(cls: type[TaskCommand]) -> None:
-    on = said(floor(FORK_ROUTE, task(1, FORK_ROUTE), task(2, FORK_ROUTE)), command(cls), command(cls))
+    on = said(in_hand(FORK_ROUTE, task(1, FORK_ROUTE), task(2, FORK_ROUTE)), command(cls), command(cls))
     assert len(on.facts) == 1
     assert len(sent(on, by_hand.TaskControlRepeated)) == 1
 
@@ -190,7 +157,7 @@ def test_twice_counts_once(cls: type[TaskCommand]) -> None:
     ],
 )
 def test_what_cannot_be_is_refused(cls: type[TaskCommand], state: TaskState, code: str) -> None:
-    assert_refused(said(floor(CHAIN_ROUTE, task(1, CHAIN_ROUTE, state)), command(cls)), code)
+    assert_refused(said(in_hand(CHAIN_ROUTE, task(1, CHAIN_ROUTE, state)), command(cls)), code)
 
 
 def test_unknown_tasks_and_those_of_others_are_refused() -> None:
@@ -213,7 +180,7 @@ def test_a_closed_order_stays_as_it_is(cls: type[TaskCommand], state: WorkOrderS
 
 
 def test_what_still_runs_of_a_cancelled_order_is_ended_by_hand_and_counted() -> None:
-    on = in_state(WorkOrderState.CANCELLED, floor(CHAIN_ROUTE, task(3, CHAIN_ROUTE, RUNNING, begun=True)))
+    on = in_state(WorkOrderState.CANCELLED, in_hand(CHAIN_ROUTE, task(3, CHAIN_ROUTE, RUNNING, begun=True)))
     assert counts(said(on, command(CompleteTask, 3))) == {"good": 1}
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from libs.contracts.catalog import Requirement
 from libs.contracts.devices import DeviceOnline, Quantity
 from services.execution.equipment.domain.capability import lacks, met, written
-from tests.unit.execution.floor import device, step
+from tests.unit.execution.dispatch.given import device, step
 
 
 def kilowatts(value: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Given a work order and what the floor has, when it shall be admitted, then all that is wrong is said at once."""
+"""Given a work order and the devices there are, when it is to be admitted, then all that is wrong is said at once."""
 
 from typing import Any
 

@@ -4,7 +4,12 @@ from libs.contracts.execution import WorkOrderCompleted, WorkOrderHalted, WorkOr
 from libs.contracts.task_generation import GenerateTasks
 from services.execution.orders.domain.settlement import settle
 from services.execution.orders.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState
-from tests.unit.execution.test_progress import CHAIN, NOW, order, routing
+from tests.unit.execution.progress.given import (
+    CHAIN,
+    NOW,
+    order,
+    routing,
+)
 
 ROUTINGS = {"snap": routing(CHAIN)}
 

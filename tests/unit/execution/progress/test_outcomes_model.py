@@ -23,7 +23,15 @@ from services.execution.progress.domain.by_hand import decide
 from services.execution.progress.domain.outcomes import Backoff
 from services.execution.progress.domain.progress import Reported, apply
 from services.execution.progress.domain.work_in_hand import WorkInHand
-from tests.unit.execution.test_progress import CAUSE, CHAIN, DIAMOND, FORK, NOW, order, routing
+from tests.unit.execution.progress.given import (
+    CAUSE,
+    CHAIN,
+    DIAMOND,
+    FORK,
+    NOW,
+    order,
+    routing,
+)
 
 NEEDED = 3
 SITES_LIMIT = 10**6
@@ -34,7 +42,7 @@ OPEN = {TaskState.READY, TaskState.LEASED, TaskState.RUNNING, TaskState.HELD}
 
 
 class World:
-    """A floor with one order of three; task generation answers at once, or much later."""
+    """A shop floor with one order of three; task generation answers at once, or much later."""
 
     def __init__(self, route: Routing, late: bool) -> None:
         self.route, self.late = route, late
@@ -60,15 +68,15 @@ class World:
     # What happens
 
     def report(self, report: devices.Report) -> None:
-        floor = self._floor()
-        apply(floor, [Reported(report, CAUSE)], NOW, AT_ONCE)
+        hand = self._in_hand()
+        apply(hand, [Reported(report, CAUSE)], NOW, AT_ONCE)
         self.reports.append(report)
-        self._after(floor)
+        self._after(hand)
 
     def command(self, command: Any) -> None:
-        floor = self._floor()
-        decide(floor, command, self.facts, CAUSE, NOW)
-        self._after(floor)
+        hand = self._in_hand()
+        decide(hand, command, self.facts, CAUSE, NOW)
+        self._after(hand)
 
     def lease(self, task: Task) -> None:
         if task.waits and self.order.state is WorkOrderState.OPEN:
@@ -87,20 +95,20 @@ class World:
                     self.tasks[task.id] = task
         self.on_their_way = []
 
-    def _floor(self) -> WorkInHand:
+    def _in_hand(self) -> WorkInHand:
         return WorkInHand({"P": self.order}, {"snap": self.route}, dict(self.tasks))
 
-    def _after(self, floor: WorkInHand) -> None:
-        self.tasks = floor.tasks
-        self.facts += floor.facts
-        self._settle(floor)
+    def _after(self, hand: WorkInHand) -> None:
+        self.tasks = hand.tasks
+        self.facts += hand.facts
+        self._settle(hand)
 
-    def _settle(self, floor: WorkInHand) -> None:
-        self.order = floor.orders["P"]
-        counts = floor.counts.get("P", Counter())
+    def _settle(self, hand: WorkInHand) -> None:
+        self.order = hand.orders["P"]
+        counts = hand.counts.get("P", Counter())
         if not counts and self.plan.requested:
             return
-        self.order, _, messages = settle(self.order, counts, floor.routings, 2, NOW, SITES_LIMIT)
+        self.order, _, messages = settle(self.order, counts, hand.routings, 2, NOW, SITES_LIMIT)
         for message, _ in messages:
             if isinstance(message, GenerateTasks):
                 asked = message.ranges[0]

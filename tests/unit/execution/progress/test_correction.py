@@ -10,21 +10,27 @@ from libs.contracts.by_hand import CorrectTask, RetryTask
 from services.execution.orders.domain.task import Task, TaskState
 from services.execution.orders.domain.work_order import WorkOrderState
 from services.execution.progress.domain.work_in_hand import WorkInHand
-from tests.unit.execution.test_by_hand import assert_refused, assert_repeated, command, in_state, refusals, said
-from tests.unit.execution.test_progress import (
+from tests.unit.execution.progress.given import (
     CHAIN,
     DIAMOND,
     FORK,
+    assert_refused,
+    assert_repeated,
+    command,
     completed,
     counts,
     failed,
-    floor,
+    good,
+    in_hand,
+    in_state,
+    lease,
+    refusals,
     routing,
+    said,
     sent,
     task,
     when,
 )
-from tests.unit.execution.test_rework import good, lease
 
 CHAIN_ROUTE, FORK_ROUTE, DIAMOND_ROUTE = routing(CHAIN), routing(FORK), routing(DIAMOND)
 
@@ -53,7 +59,7 @@ def with_plan(on: WorkInHand, **numbers: int) -> WorkInHand:
 def done(route: Any = CHAIN_ROUTE) -> WorkInHand:
     """Execution 1 is good, as devices said."""
     steps = list(route.steps)
-    on = floor(route, *(task(step, route, begun=True) for step in steps))
+    on = in_hand(route, *(task(step, route, begun=True) for step in steps))
     return when(on, *(completed(step) for step in steps))
 
 
@@ -79,7 +85,7 @@ def test_a_good_execution_that_was_scrap_counts_back() -> None:
 
 
 def test_a_good_step_of_an_open_execution_that_was_scrap_ends_it() -> None:
-    on = when(floor(DIAMOND_ROUTE, task(1, DIAMOND_ROUTE)), completed(1))
+    on = when(in_hand(DIAMOND_ROUTE, task(1, DIAMOND_ROUTE)), completed(1))
     lease(on, 2)
     said(on, correct(1, "SCRAP"))
     assert states(on) == {1: "COMPLETED", 2: "CANCELLED", 3: "CANCELLED"}
@@ -89,7 +95,7 @@ def test_a_good_step_of_an_open_execution_that_was_scrap_ends_it() -> None:
 
 def scrapped(route: Any = DIAMOND_ROUTE, **plan: int) -> WorkInHand:
     """Step 2 of execution 1 was scrapped while step 3 was at work."""
-    on = floor(route, task(1, route))
+    on = in_hand(route, task(1, route))
     when(on, completed(1))
     lease(on, 2)
     lease(on, 3)
@@ -205,19 +211,19 @@ def test_nothing_is_done_again_where_another_step_is_lost() -> None:
 
 @pytest.mark.parametrize(("outcome", "moved"), [("GOOD", {"good": 1}), ("SCRAP", {"scrapped": 1, "planned": 1})])
 def test_what_is_so_already_stays(outcome: str, moved: dict[str, int]) -> None:
-    on = when(floor(CHAIN_ROUTE, task(3, CHAIN_ROUTE, begun=True)), completed(3, outcome=outcome))
+    on = when(in_hand(CHAIN_ROUTE, task(3, CHAIN_ROUTE, begun=True)), completed(3, outcome=outcome))
     said(on, correct(3, outcome))
     assert totals(on) == moved
     assert [each.state for each in sent(on, by_hand.TaskControlRepeated)] == ["COMPLETED"]  # type: ignore[attr-defined]
 
 
 def test_only_what_is_completed_is_corrected() -> None:
-    assert_refused(said(floor(CHAIN_ROUTE, task(1, CHAIN_ROUTE)), correct(1, "GOOD")), "NOT_COMPLETED")
+    assert_refused(said(in_hand(CHAIN_ROUTE, task(1, CHAIN_ROUTE)), correct(1, "GOOD")), "NOT_COMPLETED")
 
 
 @pytest.mark.parametrize("state", [WorkOrderState.COMPLETED, WorkOrderState.CANCELLED])
 def test_a_closed_order_is_not_corrected(state: WorkOrderState) -> None:
-    on = floor(CHAIN_ROUTE, good(1, CHAIN_ROUTE))
+    on = in_hand(CHAIN_ROUTE, good(1, CHAIN_ROUTE))
     assert_refused(said(in_state(state, on), correct(1, "SCRAP")), "ORDER_CLOSED")
 
 
@@ -227,12 +233,12 @@ def test_the_same_request_for_doing_again_goes_back_once() -> None:
     said(on, correct(2, "REDO", request_id="r-7"))
     assert len(on.facts) == facts
     assert len(sent(on, by_hand.TaskControlRepeated)) == 1
-    assert_repeated(said(floor(CHAIN_ROUTE, *on.tasks.values()), correct(2, "REDO", request_id="r-7")), "READY")
+    assert_repeated(said(in_hand(CHAIN_ROUTE, *on.tasks.values()), correct(2, "REDO", request_id="r-7")), "READY")
 
 
 def test_a_step_that_failed_for_good_is_retried_and_its_execution_goes_on() -> None:
     route = routing(DIAMOND, max_attempts=1, on_exhausted="FAIL")
-    on = when(floor(route, task(1, route)), completed(1))
+    on = when(in_hand(route, task(1, route)), completed(1))
     lease(on, 2)
     when(on, failed(2))
     assert totals(on) == {"begun": 1, "scrapped": 1, "planned": 1}

@@ -2,7 +2,12 @@
 
 import pytest
 
-from tests.unit.execution.test_progress import CHAIN, DIAMOND, FORK, routing
+from tests.unit.execution.progress.given import (
+    CHAIN,
+    DIAMOND,
+    FORK,
+    routing,
+)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from libs.contracts.base import Priority
 from services.execution.dispatch.domain.dispatch_pass import FreeDevice
 from services.execution.dispatch.domain.score import Source, aging_part, deadline_part, score
 from services.execution.orders.domain.policies import Aging, Rule
-from tests.unit.execution.floor import NOW, decide, device, order, recipe, step, stocked, waiting
+from tests.unit.execution.dispatch.given import NOW, decide, device, order, recipe, step, stocked, waiting
 
 CHAIN = recipe(step(1, expected_seconds=5.0), step(2, 1, expected_seconds=7.0), step(3, 2, expected_seconds=11.0))
 
