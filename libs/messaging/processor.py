@@ -127,13 +127,13 @@ class Processor:
             tries += 1
             async with self._lock:
                 try:
-                    await self._transaction(messages, tries > 1, all_new=True)
+                    await self._transaction(messages, extras=tries == 1, all_new=True)
                 except Conflict:
-                    await self._transaction(messages, tries > 1, all_new=False)
+                    await self._transaction(messages, extras=tries == 1, all_new=False)
 
         await self._retry.call(attempt)
 
-    async def _transaction(self, messages: Batch, again: bool, *, all_new: bool) -> None:
+    async def _transaction(self, messages: Batch, *, extras: bool, all_new: bool) -> None:
         """One transaction over the batch, and then the publication of what it sends.
 
         Raises:
@@ -149,16 +149,16 @@ class Processor:
                 now = self._clock()
                 await transaction.mark(by_key.keys() - seen, now)
                 fresh = [message for key, message in by_key.items() if key not in seen]
-                work = Work(transaction, self._source, now, again=again)
+                work = Work(transaction, self._source, now, extras=extras)
                 for handler, run in self._subscription.runs(fresh):
                     await handler(run, work)
                 entries = entries_for(work.outgoing, self.consumer, now)
                 await transaction.put(entries)
         except Exception as error:
-            if isinstance(error, Transient) or work is None or not work.more_than_needed:
+            if isinstance(error, Transient) or work is None or not work.has_extras:
                 raise
-            log.exception("tried_again_with_less", topic=self._topic, messages=len(messages))
-            raise Transient(f"more was done than these messages need, and failed: {error!r}") from error
+            log.exception("tried_again_without_extras", topic=self._topic, messages=len(messages))
+            raise Transient(f"the transaction failed with its extras: {error!r}") from error
         for type_, count in Counter(message.envelope.type for key, message in by_key.items() if key in seen).items():
             self._metrics.duplicates(self._topic, type_, count)
         if seen:

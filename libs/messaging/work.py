@@ -17,13 +17,12 @@ ENCODED_AT_ONCE = 5
 class Work:
     """The means of a handler: repositories save with it, and messages are sent through it. The kernel commits it."""
 
-    def __init__(self, transaction: Transaction, source: str, now: datetime, *, again: bool = False) -> None:
+    def __init__(self, transaction: Transaction, source: str, now: datetime, *, extras: bool = True) -> None:
         self.transaction = transaction
         self.now = now
-        self.again = again
-        """An earlier try did not get through: this time nothing but what cannot be left to a message."""
-        self.more_than_needed = False
-        """Something is done that could be left to a message: should it fail, the batch is tried again without."""
+        self._extras = extras
+        self.has_extras = False
+        """Whether the transaction does more than its messages need."""
         self._source = source
         self._records: list[Record] = []
         self._unencoded: deque[Callable[[], Record]] = deque()
@@ -42,6 +41,15 @@ class Work:
             asyncio.get_running_loop().call_soon(self._encode_some)
         self._unencoded.append(partial(encode, message, cause, self._source, sequence=sequence, id_=id_, time=self.now))
         self.sent[message.TOPIC.name, message.TYPE] += 1
+
+    def take_extra(self) -> bool:
+        """Ask to do in this transaction what a message could bring about later just as well; True: do it now.
+
+        Only the first try of a batch has extras. If a transaction with extras fails, for whatever reason, the batch is
+        tried again without: no message suffers from what it did not ask for.
+        """
+        self.has_extras = self._extras
+        return self._extras
 
     @property
     def outgoing(self) -> Sequence[Record]:

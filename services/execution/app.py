@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from libs.contracts import topics
 from libs.runtime.service import Backends, Service
+from services.execution.dispatch.handlers.follow_up import FollowUp, PassesAtOnce, WakeUps
 from services.execution.dispatch.handlers.leases import LeaseHandlers
 from services.execution.dispatch.handlers.passes import DispatchHandlers
 from services.execution.dispatch.handlers.questions import QuestionHandlers
@@ -59,9 +60,10 @@ def build(settings: ExecutionSettings | None = None) -> Service:
         policies=settings.policies,
         lease=lease,
         leases_at_once=settings.leases_at_once,
-        along=settings.look_along,
-        is_ours=lambda device_type: backends.owns(topics.EXECUTION_DISPATCH, device_type),
     )
+    follow_up: FollowUp = WakeUps()
+    if settings.dispatch_at_once:
+        follow_up = PassesAtOnce(dispatch, lambda device_type: backends.owns(topics.EXECUTION_DISPATCH, device_type))
     handlers = Handlers(
         devices=DeviceHandlers(devices=devices, leases=leases),
         planning=PlanningHandlers(devices=devices, plans=plans),
@@ -98,7 +100,7 @@ def build(settings: ExecutionSettings | None = None) -> Service:
             ),
             policies=settings.policies,
             window=settings.window,
-            dispatch=dispatch,
+            follow_up=follow_up,
         ),
         by_hand=ByHandHandlers(
             orders=orders,
@@ -108,7 +110,7 @@ def build(settings: ExecutionSettings | None = None) -> Service:
             generations=generations,
             policies=settings.policies,
             window=settings.window,
-            dispatch=dispatch,
+            follow_up=follow_up,
         ),
     )
     return Service(

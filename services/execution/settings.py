@@ -138,7 +138,7 @@ class ExecutionSettings(Settings):
     )
     leases_at_once: int = Field(500, ge=1, le=5000, description="The most leases that one transaction grants.")
 
-    look_along: bool = Field(
+    dispatch_at_once: bool = Field(
         True,
         description="Whether the dispatch pass for slots that reports free runs in the transaction that counts these"
         " reports; if not, a wake-up message asks for it, and it runs in a transaction of its own.",

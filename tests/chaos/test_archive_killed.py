@@ -30,7 +30,7 @@ HELD_UP_MS = 2000
 
 @pytest.fixture
 def service(mongodb: str, namespace: str) -> Service:
-    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, look_along=False))
+    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, dispatch_at_once=False))
 
 
 @pytest.fixture

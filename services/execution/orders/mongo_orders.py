@@ -63,10 +63,13 @@ class MongoWorkOrders:
         if writes:
             await self._orders.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
-    async def dispatchable(self, work: Work, site: str, device_type: str, ids: Collection[str]) -> list[WorkOrder]:
+    async def dispatchable(
+        self, work: Work, site: str, device_type: str, ids: Collection[str], known: Collection[str] = ()
+    ) -> list[WorkOrder]:
         lending = {"$in": [device_type, {"$ifNull": ["$alternative_types", []]}]}
         is_open = {"state": WorkOrderState.OPEN.value}
-        either = [{"_id": {"$in": list(ids)}, **is_open}, {"site": site, "alternative_types": device_type, **is_open}]
+        lenders = {"site": site, "alternative_types": device_type, "_id": {"$nin": list(known)}}
+        either = [{"_id": {"$in": list(ids)}, **is_open}, {**lenders, **is_open}]
         pipeline: list[Document] = [
             {"$match": {"$or": either}},
             {"$set": {"lines": {"$cond": [lending, "$lines", []]}}},

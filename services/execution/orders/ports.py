@@ -23,9 +23,11 @@ class WorkOrders(Protocol):
     async def add(self, work: Work, moved: Mapping[str, tuple[WorkOrder, Mapping[tuple[str, str, str], int]]]) -> None:
         """Add increments to counters, and set what else progress moves."""
 
-    async def dispatchable(self, work: Work, site: str, device_type: str, ids: Collection[str]) -> list[WorkOrder]:
-        """Open work orders: those among the ids, without lines, and those with steps to which the device type is an
-        alternative."""
+    async def dispatchable(
+        self, work: Work, site: str, device_type: str, ids: Collection[str], known: Collection[str] = ()
+    ) -> list[WorkOrder]:
+        """Open work orders: those among the ids, without lines, and, beside those that are known, all with steps to
+        which the device type is an alternative."""
 
 
 class Routings(Protocol):

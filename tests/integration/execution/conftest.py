@@ -12,14 +12,14 @@ from tests.harness import Kernel, handling
 
 
 @pytest.fixture
-def look_along() -> bool:
+def dispatch_at_once() -> bool:
     """Each flow by itself: most tests say when it is looked."""
     return False
 
 
 @pytest.fixture
-def service(mongodb: str, namespace: str, look_along: bool) -> Service:
-    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, look_along=look_along))
+def service(mongodb: str, namespace: str, dispatch_at_once: bool) -> Service:
+    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, dispatch_at_once=dispatch_at_once))
 
 
 @pytest.fixture

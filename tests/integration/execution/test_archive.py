@@ -29,7 +29,9 @@ SAWS = MOST_AT_ONCE
 @pytest.fixture
 def service(mongodb: str, namespace: str) -> Service:
     policies = {"patient": SitePolicy(archive_after_days=100)}
-    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, site_policies=policies, look_along=False))
+    return build(
+        ExecutionSettings(mongodb=mongodb, namespace=namespace, site_policies=policies, dispatch_at_once=False)
+    )
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ OPERATOR = ControlRequest(by="operator", command="c")
 
 @pytest.fixture
 def service(mongodb: str, namespace: str) -> Service:
-    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, leases_at_once=3, look_along=False))
+    return build(ExecutionSettings(mongodb=mongodb, namespace=namespace, leases_at_once=3, dispatch_at_once=False))
 
 
 @pytest.fixture

@@ -291,7 +291,7 @@ class Shopfloor(RuleBasedStateMachine):
 
 @pytest.fixture(params=[False, True], ids=["looks apart", "looks along with reports"])
 def shopfloor(mongodb: str, namespace: str, request: pytest.FixtureRequest) -> Any:
-    how = {"retry_seconds": 0.0, "grace_seconds": 0, "look_along": request.param}
+    how = {"retry_seconds": 0.0, "grace_seconds": 0, "dispatch_at_once": request.param}
     service = build(ExecutionSettings(mongodb=mongodb, namespace=namespace, **how))
     with asyncio.Runner() as runner:
         context = handling(service)

@@ -71,34 +71,33 @@ class TestTransient:
         assert header(letter, "dlq_attempts") == str(CONFLICTS_ALLOWED)
 
 
-class TestMoreThanNeeded:
+class TestExtras:
     """Handlers may do in the transaction what could be left to a message; the messages must not suffer from it."""
 
-    async def test_the_next_try_knows_that_it_is_one(self, bench: Bench) -> None:
+    async def test_only_the_first_try_of_a_batch_has_them(self, bench: Bench) -> None:
         tries: list[bool] = []
-        bench.more = lambda work: tries.append(work.again)
+        bench.more = lambda work: tries.append(work.take_extra())
         bench.store.failures = [Busy("another was first"), Transient("away")]
         processor = bench.processor()
 
         await processor.handle([cancelled("a")])
         await processor.handle([cancelled("b")])
 
-        assert tries == [False, True, True, False]
+        assert tries == [True, False, False, True]
 
     async def test_when_it_fails_the_batch_is_tried_again_without(self, bench: Bench) -> None:
         tries: list[bool] = []
 
         def fail_at_first(work: Work) -> None:
-            tries.append(work.again)
-            if not work.again:
-                work.more_than_needed = True
+            tries.append(work.take_extra())
+            if tries == [True]:
                 raise KeyError("what waits is broken")
 
         bench.more = fail_at_first
 
         await bench.processor().handle([cancelled("a"), cancelled("b")])
 
-        assert tries == [False, True]
+        assert tries == [True, False]
         assert bench.store.state == ["main/a", "main/b"]
         assert bench.answers == ["a", "b"]
         assert bench.dead == []

@@ -1,17 +1,20 @@
-"""Tasks that have just become ready, and are not written yet: they wait for dispatch beside those that are."""
+"""What a transaction has decided and not written yet, as far as dispatch has to know it: tasks and work orders."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from services.execution.orders.domain.keys import QueueKey, SourceKey
 from services.execution.orders.domain.ready import HeadRow, in_order
 from services.execution.orders.domain.task import Task
+from services.execution.orders.domain.work_order import WorkOrder
 
 
 class Arrivals:
-    """What a device type's queue has besides what is written. A task that is taken is none of these any more."""
+    """Tasks that have just become ready: they wait for dispatch beside those that are written, until they are taken."""
 
-    def __init__(self, tasks: Iterable[Task] = ()) -> None:
+    def __init__(self, tasks: Iterable[Task] = (), orders: Mapping[str, WorkOrder] | None = None) -> None:
         self._tasks = {task.id: task for task in tasks}
+        self.orders = orders or {}
+        """By project: the work orders that the transaction has read, as they are now. No pass reads them again."""
 
     def __contains__(self, task_id: str) -> bool:
         return task_id in self._tasks

@@ -1,10 +1,10 @@
 """Dispatch passes: free slots × ready tasks → leases. A device type has one writer: its wake-ups share a partition.
 
-A wake-up brings about a pass, and so do reports that the writer of the device type counts, in the same transaction.
-A pass locks its device type: of two that should ever meet, the database lets one through.
+A wake-up brings about a pass, and so may whoever has just set tasks or slots free (`follow_up`). A pass locks its
+device type: of two that should ever meet, the database lets one through.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -28,8 +28,6 @@ from services.execution.orders.ports import Tasks
 
 DELAYS_AT_ONCE = 500
 STALE_AT_ONCE = 2000
-TYPES_ALONG = 10
-"""Device types, at most, that have a dispatch pass in the transaction that counts reports."""
 
 WakeUp = DispatchRequested | RevokeLeases | ExpireLeases | HoldDeviceType | ReleaseDeviceType
 
@@ -44,10 +42,6 @@ class DispatchHandlers:
     policies: Policies
     lease: timedelta
     leases_at_once: int
-    along: bool
-    """Whether reports, and words of operators, bring about passes in their own transaction."""
-    is_ours: Callable[[str], bool]
-    """Whether the wake-ups of a device type come to this process."""
 
     async def on_wake_ups(self, run: Sequence[Incoming[WakeUp]], work: Work) -> None:
         """First what was said of the device types; then any number of wake-ups of one of them are one pass."""
@@ -69,22 +63,10 @@ class DispatchHandlers:
         for site, device_type in dict.fromkeys((message.site, message.data.device_type) for message in run):
             await self._dispatch(site, device_type, locked[site, device_type], Arrivals(), work)
 
-    async def dispatch_along(self, wake_ups: Collection[tuple[str, str]], arrivals: Arrivals, work: Work) -> None:
-        """Fill the slots that what was just decided has freed, and those that its next steps wait for.
-
-        Those next steps are `arrivals`: what is given away of them is written, what is left the caller writes.
-
-        Where the device types are few, and ours, in this same transaction: that saves a way through Kafka, a
-        transaction, and writing as ready what is leased in the next moment. All others are woken up.
-        """
-        along = self.along and len(wake_ups) <= TYPES_ALONG and not work.again
-        for site, device_type in sorted(wake_ups):
-            if along and self.is_ours(device_type):
-                work.more_than_needed = True  # what is wrong with what waits is no fault of what was decided
-                locked = await self.devices.lock(work, site, device_type)
-                await self._dispatch(site, device_type, locked, arrivals, work)
-            else:
-                work.send(DispatchRequested(device_type=device_type), Cause(site=site))
+    async def dispatch(self, site: str, device_type: str, arrivals: Arrivals, work: Work) -> None:
+        """One pass, in which tasks that are not written yet take part: those that are leased are written by it."""
+        locked = await self.devices.lock(work, site, device_type)
+        await self._dispatch(site, device_type, locked, arrivals, work)
 
     async def end_delays(self, work: Work) -> None:
         """Tick: attempts whose pause is over wait for dispatch again."""

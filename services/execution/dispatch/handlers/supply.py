@@ -15,7 +15,7 @@ from services.execution.equipment.domain.device import Device
 from services.execution.equipment.ports import Devices, Plans, TypeState
 from services.execution.orders.domain.keys import QueueKey
 from services.execution.orders.domain.ready import HeadRow
-from services.execution.orders.domain.work_order import WorkOrder
+from services.execution.orders.domain.work_order import WorkOrder, WorkOrderState
 from services.execution.orders.ports import Routings, WorkOrders
 
 MOST_KNOWN = 2000
@@ -76,7 +76,10 @@ class Supply:
     async def heads(self, site: str, device_type: str, waiting: ReadyQueue, work: Work) -> list[Head]:
         """The first task of every source of an open order; those planned for other types where these cannot now."""
         rows = await waiting.heads()
-        found = await self.orders.dispatchable(work, site, device_type, {row.source.project_id for row in rows})
+        known = waiting.arrivals.orders
+        unknown = {row.source.project_id for row in rows} - known.keys()
+        read = await self.orders.dispatchable(work, site, device_type, unknown, known.keys())
+        found = [*read, *(order for order in known.values() if order.state is WorkOrderState.OPEN)]
         orders = {order.id: order for order in found}
         rows = [row for row in rows if row.source.project_id in orders]
         routings = await self.routings.load(work, site, {row.source.snapshot_id for row in rows})
@@ -84,7 +87,7 @@ class Supply:
             _head(row, Source(orders[row.source.project_id], routings[row.source.snapshot_id], row.source.step))
             for row in rows
         ]
-        lending = [order for order in found if device_type in order.alternative_types]
+        lending = [order for order in found if order.site == site and device_type in order.alternative_types]
         return own + await self._borrowed(site, device_type, lending, waiting, work)
 
     async def _borrowed(

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
-from services.execution.dispatch.domain.arrivals import Arrivals
-from services.execution.dispatch.handlers.passes import DispatchHandlers
+from services.execution.dispatch.handlers.follow_up import FollowUp
 from services.execution.orders.domain.policies import Policies
 from services.execution.orders.domain.routing import Routing
 from services.execution.orders.domain.task import Task
@@ -14,7 +13,7 @@ from services.execution.orders.ports import Generations, Routings, Tasks, WorkOr
 from services.execution.progress.domain.by_hand import Command, decide, revives
 from services.execution.progress.domain.withdrawal import newest_open, steps_of
 from services.execution.progress.domain.work_in_hand import WorkInHand
-from services.execution.progress.handlers.settling import send_all, settle_orders
+from services.execution.progress.handlers.settling import arrivals_of, send_all, settle_orders
 from services.execution.progress.ports import Ledger
 
 EXECUTIONS_AT_ONCE = 50
@@ -30,7 +29,7 @@ class ByHandHandlers:
     generations: Generations
     policies: Policies
     window: int
-    dispatch: DispatchHandlers
+    follow_up: FollowUp
 
     async def on_commands(self, run: Sequence[Incoming[Command]], work: Work) -> None:
         hand = await self._load({message.data.task_id for message in run}, work)
@@ -49,8 +48,8 @@ class ByHandHandlers:
         send_all(hand, work)
         moved = await settle_orders(hand, self.generations, self.window, work)
         await self.orders.save(work, [order for order, _ in moved.values()])
-        arrivals = Arrivals(hand.tasks[id_] for id_ in hand.created)
-        await self.dispatch.dispatch_along(hand.wake_ups, arrivals, work)
+        arrivals = arrivals_of(hand, moved)
+        await self.follow_up.dispatch(hand.wake_ups, arrivals, work)
         await self.tasks.create(work, arrivals.left)
 
     async def _load(self, task_ids: Collection[str], work: Work) -> WorkInHand:

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from libs.contracts.devices import Report
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
-from services.execution.dispatch.domain.arrivals import Arrivals
-from services.execution.dispatch.handlers.passes import DispatchHandlers
+from services.execution.dispatch.handlers.follow_up import FollowUp
 from services.execution.orders.domain.policies import Policies
 from services.execution.orders.domain.routing import Routing
 from services.execution.orders.ports import Generations, Routings, Tasks, WorkOrders
 from services.execution.progress.domain.outcomes import Backoff
 from services.execution.progress.domain.progress import Reported, apply, needs_siblings
 from services.execution.progress.domain.work_in_hand import WorkInHand
-from services.execution.progress.handlers.settling import send_all, settle_orders
+from services.execution.progress.handlers.settling import arrivals_of, send_all, settle_orders
 from services.execution.progress.ports import Ledger
 
 
@@ -28,7 +27,7 @@ class ProgressHandlers:
     backoff: Backoff
     policies: Policies
     window: int
-    dispatch: DispatchHandlers
+    follow_up: FollowUp
 
     async def on_reports(self, run: Sequence[Incoming[Report]], work: Work) -> None:
         hand = await self._load(run, work)
@@ -37,9 +36,10 @@ class ProgressHandlers:
         await self.ledger.append(work, hand.facts)
         await self.tasks.save(work, hand.changes)
         send_all(hand, work)
-        await self.orders.add(work, await settle_orders(hand, self.generations, self.window, work))
-        arrivals = Arrivals(hand.tasks[id_] for id_ in hand.created)
-        await self.dispatch.dispatch_along(hand.wake_ups, arrivals, work)
+        moved = await settle_orders(hand, self.generations, self.window, work)
+        await self.orders.add(work, moved)
+        arrivals = arrivals_of(hand, moved)
+        await self.follow_up.dispatch(hand.wake_ups, arrivals, work)
         await self.tasks.create(work, arrivals.left)
 
     async def _load(self, run: Sequence[Incoming[Report]], work: Work) -> WorkInHand:

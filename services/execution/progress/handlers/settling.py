@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from libs.contracts.task_generation import GenerateTasks
 from libs.messaging.work import Work
+from services.execution.dispatch.domain.arrivals import Arrivals
 from services.execution.orders.domain.settlement import settle
 from services.execution.orders.domain.work_order import WorkOrder
 from services.execution.orders.ports import Asked, Generations
@@ -29,6 +30,12 @@ async def settle_orders(hand: WorkInHand, generations: Generations, window: int,
         asked += [Asked(message, cause) for message, _ in messages if isinstance(message, GenerateTasks)]
     await generations.ask(work, asked)
     return moved
+
+
+def arrivals_of(hand: WorkInHand, moved: Moved) -> Arrivals:
+    """What dispatch has to know of the decision before it is written."""
+    orders = hand.orders | {id_: order for id_, (order, _) in moved.items()}
+    return Arrivals((hand.tasks[id_] for id_ in hand.created), orders)
 
 
 def send_all(hand: WorkInHand, work: Work) -> None:

@@ -27,7 +27,7 @@ async def floors(mongodb: str, namespace: str) -> AsyncIterator[dict[bool, Kerne
                 handling(
                     build(
                         ExecutionSettings(
-                            mongodb=mongodb, namespace=f"{namespace}-{along}", look_along=along, retry_seconds=0.0
+                            mongodb=mongodb, namespace=f"{namespace}-{along}", dispatch_at_once=along, retry_seconds=0.0
                         )
                     )
                 )

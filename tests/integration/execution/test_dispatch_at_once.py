@@ -9,11 +9,12 @@ import pytest
 from libs.contracts.devices import TaskAssigned, TaskCompleted, TaskRevoked
 from libs.contracts.execution import RevokeLeases
 from libs.runtime.service import Service
-from services.execution.dispatch.handlers.passes import TYPES_ALONG
+from services.execution.dispatch.handlers.follow_up import PASSES_AT_ONCE
 from services.execution.dispatch.mongo_queues import MongoQueues
 from services.execution.equipment.mongo_devices import MongoDevices
 from tests.harness import Kernel, Said, eventually
 from tests.integration.execution.talk import AT, given, look, nudged, release
+from tests.integration.execution.test_queries import operations, watch
 from tests.integration.execution.work_orders import Order
 
 FORK: tuple[dict[str, Any], ...] = ({}, {"depends_on": [1]}, {"depends_on": [1]})
@@ -21,7 +22,7 @@ FORK: tuple[dict[str, Any], ...] = ({}, {"depends_on": [1]}, {"depends_on": [1]}
 
 
 @pytest.fixture
-def look_along() -> bool:
+def dispatch_at_once() -> bool:
     return True
 
 
@@ -74,6 +75,17 @@ async def test_the_next_step_and_the_free_slot_are_given_away_with_the_report(fl
     assert given(await look(floor)) == [], "nothing was left to do"
 
 
+async def test_the_pass_reads_no_work_order_that_the_reports_have_read(floor: Kernel) -> None:
+    await release(floor, "P", {}, {}, quantity=3)
+    await release(floor, "Q")
+    first = done(await look(floor))
+    await watch(floor)
+    said = await floor.give(first[0])
+    assert given(said) == [("P/10/R/1/2", "saw-1")]
+    read = [each for each in await operations(floor) if each["ns"].endswith(".work_orders") and "nreturned" in each]
+    assert [each["nreturned"] for each in read] == [1, 1], "P by the reports, Q by the pass"
+
+
 class TestLeftToANudge:
     async def test_where_another_process_has_the_device_type(self, service: Service, floor: Kernel) -> None:
         await release(floor, "P", {}, {})
@@ -83,7 +95,7 @@ class TestLeftToANudge:
         assert (given(said), nudged(said)) == ([], ["saw"])
 
     async def test_where_many_device_types_are_concerned(self, floor: Kernel) -> None:
-        types = [f"type-{number}" for number in range(TYPES_ALONG)]
+        types = [f"type-{number}" for number in range(PASSES_AT_ONCE)]
         await release(floor, "P", {}, *({"device_type": name, "depends_on": [1]} for name in types))
         said = await floor.give(*done(await look(floor)))
         assert (given(said), nudged(said)) == ([], ["saw", *types])
