@@ -28,6 +28,18 @@ class Table(Generic[K, V]):
         return cast(MemoryTransaction, transaction.handle).copy_of(self)
 
 
+def insert(rows: dict[K, V], new: Iterable[tuple[K, V]]) -> None:
+    """Add rows under keys that nobody has.
+
+    Raises:
+        Conflict: a row was there first.
+    """
+    for key, row in new:
+        if key in rows:
+            raise Conflict(f"a row {key!r} was there first")
+        rows[key] = row
+
+
 class _Copy(Generic[K, V]):
     """One table as one transaction found it, and as the transaction has changed it."""
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from libs.contracts.devices import DeviceState
 from libs.contracts.explanation import TaskExplained
+from libs.messaging.memory import Table
 from libs.messaging.work import Work
 from services.gateway.domain.activation import Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
@@ -28,82 +29,87 @@ from services.gateway.ports import Passing, Position, Remembered
 
 class MemoryCatalog:
     def __init__(self) -> None:
-        self._items: dict[Key, Item] = {}
-        self._versions: dict[tuple[Key, int], Version] = {}
+        self._items = Table[Key, Item]()
+        self._versions = Table[tuple[Key, int], Version]()
 
     async def load(self, work: Work, keys: Collection[Key]) -> dict[Key, Item]:
-        return {key: self._items[key] for key in keys if key in self._items}
+        rows = self._items.within(work.transaction)
+        return {key: rows[key] for key in keys if key in rows}
 
     async def save(self, work: Work, items: Iterable[Item], versions: Iterable[Version]) -> None:
-        self._items |= {item.key: item for item in items}
+        self._items.within(work.transaction).update({item.key: item for item in items})
+        kept = self._versions.within(work.transaction)
         for version in versions:
-            self._versions.setdefault((version.key, version.version), version)
+            kept.setdefault((version.key, version.version), version)
 
     async def page(self, site: str, kind: Kind, after: str | None, limit: int) -> Sequence[Item]:
-        found = [item for key, item in sorted(self._items.items()) if (key.site, key.kind) == (site, kind)]
+        found = [item for key, item in sorted(self._items.rows.items()) if (key.site, key.kind) == (site, kind)]
         return [item for item in found if after is None or item.code > after][:limit]
 
     async def get(self, key: Key) -> Item | None:
-        return self._items.get(key)
+        return self._items.rows.get(key)
 
     async def versions(self, key: Key) -> Sequence[Version]:
-        found = [version for (of, _), version in self._versions.items() if of == key]
+        found = [version for (of, _), version in self._versions.rows.items() if of == key]
         return sorted(found, key=lambda version: -version.version)
 
     async def version(self, key: Key, number: int) -> Version | None:
-        return self._versions.get((key, number))
+        return self._versions.rows.get((key, number))
 
 
 class MemoryProjects:
     def __init__(self) -> None:
-        self._views: dict[tuple[str, str], ProjectView] = {}
+        self._views = Table[tuple[str, str], ProjectView]()
 
     async def load(self, work: Work, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], ProjectView]:
-        return {key: self._views[key] for key in keys if key in self._views}
+        rows = self._views.within(work.transaction)
+        return {key: rows[key] for key in keys if key in rows}
 
     async def save(self, work: Work, views: Iterable[ProjectView]) -> None:
-        self._views |= {view.key: view for view in views}
+        self._views.within(work.transaction).update({view.key: view for view in views})
 
     async def page(self, site: str, after: Position | None, limit: int) -> Sequence[ProjectView]:
         def position(view: ProjectView) -> Position:
             return Position(view.project.created_at, view.project.project_id)
 
-        found = sorted((view for view in self._views.values() if view.site == site), key=position, reverse=True)
+        found = sorted((view for view in self._views.rows.values() if view.site == site), key=position, reverse=True)
         page = [view for view in found if after is None or position(view) < after][:limit]
         return [view.model_copy(update={"rebases": ()}) for view in page]
 
     async def get(self, site: str, project_id: str) -> ProjectView | None:
-        return self._views.get((site, project_id))
+        return self._views.rows.get((site, project_id))
 
 
 class MemoryStaged:
     def __init__(self) -> None:
-        self._batches: dict[tuple[Side, tuple[str, str]], Batches] = {}
+        self._batches = Table[tuple[Side, tuple[str, str]], Batches]()
 
     async def load(self, work: Work, side: Side, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Batches]:
-        return {key: self._batches[side, key] for key in keys if (side, key) in self._batches}
+        rows = self._batches.within(work.transaction)
+        return {key: rows[side, key] for key in keys if (side, key) in rows}
 
     async def save(self, work: Work, batches: Iterable[Batches]) -> None:
-        self._batches |= {(each.side, each.key): each for each in batches}
+        self._batches.within(work.transaction).update({(each.side, each.key): each for each in batches})
 
     async def get(self, site: str, project_id: str) -> dict[Side, Batches]:
-        return {side: each for (side, key), each in self._batches.items() if key == (site, project_id)}
+        return {side: each for (side, key), each in self._batches.rows.items() if key == (site, project_id)}
 
 
 class MemoryEquipment:
     def __init__(self) -> None:
-        self._views: dict[FloorKey, View] = {}
+        self._views = Table[FloorKey, View]()
 
     async def load(self, work: Work, keys: Collection[FloorKey]) -> dict[FloorKey, View]:
-        return {key: self._views[key] for key in keys if key in self._views}
+        rows = self._views.within(work.transaction)
+        return {key: rows[key] for key in keys if key in rows}
 
     async def save(self, work: Work, views: Iterable[View]) -> None:
-        self._views |= {view.key: view for view in views}
+        self._views.within(work.transaction).update({view.key: view for view in views})
 
     async def devices(
         self, site: str, device_type: str | None, state: DeviceState | None, after: str | None, limit: int
     ) -> Sequence[Device]:
-        views = (view for key, view in sorted(self._views.items()) if key.site == site)
+        views = (view for key, view in sorted(self._views.rows.items()) if key.site == site)
         devices = (view.device for view in views if isinstance(view, DeviceView))
         return [
             device
@@ -114,11 +120,11 @@ class MemoryEquipment:
         ][:limit]
 
     async def device(self, site: str, device_id: str) -> Device | None:
-        view = self._views.get(FloorKey(site, Part.DEVICE, (device_id,)))
+        view = self._views.rows.get(FloorKey(site, Part.DEVICE, (device_id,)))
         return view.device if isinstance(view, DeviceView) else None
 
     async def type_hold(self, site: str, device_type: str) -> TypeHold | None:
-        view = self._views.get(FloorKey(site, Part.DEVICE_TYPE, (device_type,)))
+        view = self._views.rows.get(FloorKey(site, Part.DEVICE_TYPE, (device_type,)))
         return view.hold if isinstance(view, HoldView) else None
 
     async def reservations(
@@ -126,47 +132,51 @@ class MemoryEquipment:
     ) -> Sequence[Booking]:
         found = [
             (Passing(view.booking.to, view.booking.reservation_id), view.booking)
-            for view in self._views.values()
+            for view in self._views.rows.values()
             if isinstance(view, BookingView) and (view.site, view.booking.device_id) == (site, device_id)
         ]
         standing = sorted(each for each in found if each[1].cancelled_at is None and each[0].to > since)
         return [booking for at, booking in standing if after is None or at > after][:limit]
 
     async def reservation(self, site: str, device_id: str, reservation_id: str) -> Booking | None:
-        view = self._views.get(FloorKey(site, Part.RESERVATION, (device_id, reservation_id)))
+        view = self._views.rows.get(FloorKey(site, Part.RESERVATION, (device_id, reservation_id)))
         return view.booking if isinstance(view, BookingView) else None
 
     async def calendar(self, site: str, device_id: str) -> DeviceCalendar | None:
-        view = self._views.get(FloorKey(site, Part.CALENDAR, (device_id,)))
+        view = self._views.rows.get(FloorKey(site, Part.CALENDAR, (device_id,)))
         return view.calendar if isinstance(view, CalendarView) else None
 
 
 class MemoryAnswers:
     def __init__(self) -> None:
-        self._answers: dict[tuple[str, str], TaskExplained] = {}
+        self._answers = Table[tuple[str, str], TaskExplained]()
 
     async def save(self, work: Work, site: str, answers: Iterable[tuple[str, TaskExplained]]) -> None:
+        rows = self._answers.within(work.transaction)
         for question_id, answer in answers:
-            self._answers.setdefault((site, question_id), answer)
+            rows.setdefault((site, question_id), answer)
 
     async def find(self, site: str, question_id: str) -> TaskExplained | None:
-        return self._answers.get((site, question_id))
+        return self._answers.rows.get((site, question_id))
 
 
 class MemoryOutcomes:
     def __init__(self) -> None:
-        self._outcomes: dict[tuple[str, str, Result], Outcome] = {}
+        self._outcomes = Table[tuple[str, str, Result], Outcome]()
 
     async def save(self, work: Work, outcomes: Iterable[Outcome]) -> None:
+        rows = self._outcomes.within(work.transaction)
         for outcome in outcomes:
-            self._outcomes.setdefault((outcome.site, outcome.command_id, outcome.result), outcome)
+            rows.setdefault((outcome.site, outcome.command_id, outcome.result), outcome)
 
     async def find(self, site: str, command_id: str, results: Sequence[Result]) -> Outcome | None:
-        found = (self._outcomes.get((site, command_id, result)) for result in results)
+        found = (self._outcomes.rows.get((site, command_id, result)) for result in results)
         return next((outcome for outcome in found if outcome is not None), None)
 
 
 class MemoryKeys:
+    """What keys stand for. A key is remembered beside any transaction."""
+
     def __init__(self) -> None:
         self._keys: dict[tuple[str, str, str], Remembered] = {}
 

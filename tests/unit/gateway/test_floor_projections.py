@@ -98,8 +98,8 @@ class TestOutcomes:
         await world.hear(device(), cause=Cause("main", "online-1"), sequence=1)
         await world.hear(explained(), cause=Cause("main", "cmd-1"))
 
-        assert not vars(world.outcomes)["_outcomes"]
-        assert not vars(world.answers)["_answers"]
+        assert not vars(world.outcomes)["_outcomes"].rows
+        assert not vars(world.answers)["_answers"].rows
 
     async def test_an_old_event_is_an_outcome_all_the_same(self, world: World) -> None:
         """It says that the command is done, whatever was told since."""

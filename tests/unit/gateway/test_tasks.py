@@ -80,7 +80,7 @@ class TestQuestion:
 
         assert answer.status_code == 504
         assert answer.headers["retry-after"]
-        assert not vars(world.answers)["_answers"]
+        assert not vars(world.answers)["_answers"].rows
 
     async def test_a_task_that_the_floor_does_not_know_is_not_found(self, world: World) -> None:
         await world.hear(project(), sequence=1)
@@ -199,7 +199,7 @@ class TestWord:
         answer = await self.say(world, "release", Prefer="wait=0")
 
         assert answer.status_code == 202
-        assert not vars(world.outcomes)["_outcomes"]
+        assert not vars(world.outcomes)["_outcomes"].rows
 
     @EVERY
     async def test_everything_wrong_is_told(self, world: World, word: str) -> None:

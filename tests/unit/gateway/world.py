@@ -24,7 +24,7 @@ from libs.contracts.projects import (
 )
 from libs.contracts.task_generation import GenerationPlanned
 from libs.kernel.ids import project_id_of
-from libs.messaging.memory import MemoryStore, MemoryTransaction
+from libs.messaging.memory import MemoryStore
 from libs.messaging.records import Cause, Incoming, RawRecord, Record, encode
 from libs.messaging.work import Work
 from libs.observability.health import Health
@@ -72,6 +72,7 @@ class World:
             Projections(self.catalog, self.projects, self.staged, self.outcomes),
             EquipmentProjections(self.floor, self.answers, self.outcomes),
         )
+        self.store = MemoryStore()
         self.metrics = Metrics("gateway")
         self.sent: list[Incoming[Any]] = []
         self.forget()
@@ -94,8 +95,7 @@ class World:
             self.keys,
             self.answers,
         ):
-            for kept in vars(store).values():
-                kept.clear()
+            vars(store).update(vars(type(store)()))
         self.sent.clear()
         self.something_sent = asyncio.Event()
         self.answer: Callable[[Incoming[Any]], Iterable[Answer]] = lambda command: ()
@@ -121,11 +121,12 @@ class World:
         await self.take(run)
 
     async def take(self, run: Sequence[Incoming[Any]]) -> None:
-        work = Work(MemoryTransaction(MemoryStore()), "/gateway", NOON)
         [subscription] = [each for each in self.subscriptions if each.topic == run[0].data.TOPIC]
-        for handler, messages in subscription.runs(run):
-            await handler(messages, work)
-        assert not work.outgoing
+        async with self.store.transaction() as transaction:
+            work = Work(transaction, "/gateway", NOON)
+            for handler, messages in subscription.runs(run):
+                await handler(messages, work)
+            assert not work.outgoing
 
     @asynccontextmanager
     async def client(self, headers: Mapping[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
