@@ -34,8 +34,7 @@ class MongoWorkOrders:
     async def save(self, work: Work, orders: Iterable[WorkOrder]) -> None:
         writes = []
         for order in orders:
-            document: Document = {"_id": order.id, **order.model_dump(exclude={"id"})}
-            document["ended_at"] = _ended_at(order, work.now)
+            document: Document = {"_id": order.id, **order.with_end(work.now).model_dump(exclude={"id"})}
             if order.state is WorkOrderState.WITHDRAWN:
                 document["expires_at"] = work.now + self._keep
             writes.append(ReplaceOne({"_id": order.id}, document, upsert=True))
@@ -54,7 +53,7 @@ class MongoWorkOrders:
                 "sequence": order.sequence,
                 "started_at": order.started_at,
                 "completed_at": order.completed_at,
-                "ended_at": _ended_at(order, work.now),
+                "ended_at": order.with_end(work.now).ended_at,
             }
             change: Document = {"$set": now}
             if added:
@@ -188,12 +187,6 @@ class MongoGenerations:
 
     async def remove(self, work: Work, project_id: str) -> None:
         await self._generations.delete_many({"project_id": project_id}, session=work.transaction.handle)
-
-
-def _ended_at(order: WorkOrder, now: datetime) -> datetime | None:
-    """It ends with the first write that says so."""
-    ended = order.state in {WorkOrderState.COMPLETED, WorkOrderState.CANCELLED}
-    return (order.ended_at or now) if ended else None
 
 
 def _routing(stored: Any) -> RoutingData:

@@ -19,7 +19,7 @@ def settle(
     `limit` is the site's, of replacements: what exceeds it is planned all the same, but the order halts.
     """
     increments = Counter(counts)
-    counted = _added(order, increments)
+    counted = order.counted(increments)
     messages: list[tuple[Message, int | None]] = []
     halts = [] if counted.fulfilled else exceeded(order, counted, limit)
     if halts and counted.state in {WorkOrderState.OPEN, WorkOrderState.PAUSED}:
@@ -31,7 +31,7 @@ def settle(
             executions = command.ranges[0]
             asked = executions.last_execution - executions.first_execution + 1
             increments[executions.line_id, executions.recipe_code, "requested"] += asked
-        counted = _added(order, increments)
+        counted = order.counted(increments)
     counted = counted.model_copy(
         update={"sequence": order.sequence + 1, "started_at": order.started_at or (now if counts else None)}
     )
@@ -92,16 +92,3 @@ def refills(order: WorkOrder, routings: Mapping[str, Routing], window: int) -> l
         for recipe in line.recipes
         if recipe.requested < recipe.planned and recipe.open <= window // 2
     ]
-
-
-def _added(order: WorkOrder, counts: Counts) -> WorkOrder:
-    return order.model_copy(
-        update={
-            "lines": tuple(
-                line.model_copy(
-                    update={"recipes": tuple(recipe.counted(line.line_id, counts) for recipe in line.recipes)}
-                )
-                for line in order.lines
-            )
-        }
-    )

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from libs.contracts.base import Priority
 from libs.contracts.erp import LineProgress
-from libs.contracts.execution import AdmitWorkOrder, Routing
+from libs.contracts.execution import AdmitWorkOrder, Routing, WithdrawWorkOrder
 from libs.kernel.lifecycle import Lifecycle
 
 
@@ -203,6 +203,19 @@ class WorkOrder(BaseModel):
         WORK_ORDER_LIFE.check(self.state, state, self.id)
         return self.model_copy(update={"state": state, **changes})
 
+    def counted(self, counts: Counts) -> "WorkOrder":
+        """The work order with increments added to its counters."""
+        lines = tuple(
+            line.model_copy(update={"recipes": tuple(recipe.counted(line.line_id, counts) for recipe in line.recipes)})
+            for line in self.lines
+        )
+        return self.model_copy(update={"lines": lines})
+
+    def with_end(self, now: datetime) -> "WorkOrder":
+        """The work order as it is stored: it ends with the first write that says that it has ended."""
+        ended = self.state in {WorkOrderState.COMPLETED, WorkOrderState.CANCELLED}
+        return self.model_copy(update={"ended_at": (self.ended_at or now) if ended else None})
+
     def position(self, line_id: str, recipe_code: str) -> tuple[int, int]:
         """Where in the document the counters of a line's recipe stand."""
         for line_index, line in enumerate(self.lines):
@@ -283,4 +296,20 @@ def admitted(order: AdmitWorkOrder, site: str, withdrawn: tuple[str, ...]) -> Wo
         ordered_at=order.ordered_at,
         lines=lines,
         **types_of(order.routings),
+    )
+
+
+def withdrawn(command: WithdrawWorkOrder, site: str, now: datetime) -> WorkOrder:
+    """The memory of an activation that was undone before it came here."""
+    return WorkOrder(
+        id=command.project_id,
+        site=site,
+        order_id="",
+        activation_id=command.activation_id,
+        withdrawn=(command.activation_id,),
+        state=WorkOrderState.WITHDRAWN,
+        priority=Priority.LOW,
+        deadline=None,
+        ordered_at=now,
+        lines=(),
     )
