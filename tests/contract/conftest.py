@@ -46,5 +46,6 @@ def example_of() -> Callable[[type[Message]], Example]:
 
 def every_message() -> Iterator[tuple[type[Message], Example]]:
     """Every message version with its golden example."""
+    assert all_messages()
     for cls in all_messages().values():
         yield cls, load(EXAMPLES / artefact_name(cls))

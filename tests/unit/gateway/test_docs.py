@@ -60,7 +60,9 @@ async def test_all_that_the_page_loads_is_on_its_own_host(world: World, page: ht
 
 
 async def test_the_page_works_under_the_path_of_a_proxy(page: httpx.Response) -> None:
-    for url in _Links(page.text).urls:
+    urls = _Links(page.text).urls
+    assert urls
+    for url in urls:
         assert urljoin("https://plant.example/factory/docs", url).startswith("https://plant.example/factory/docs/")
 
 
