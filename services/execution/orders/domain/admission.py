@@ -1,13 +1,24 @@
-"""Admission of a work order: everything that speaks against it at once, and what is worth a warning."""
+"""Admission of a work order, its release, and its withdrawal: the shop floor's part in an activation."""
 
 from collections.abc import Collection, Iterator
+from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
 from libs.contracts.base import Problem
-from libs.contracts.execution import AdmitWorkOrder, RoutingStep
+from libs.contracts.execution import (
+    AdmitWorkOrder,
+    ReleaseWorkOrder,
+    RoutingStep,
+    WithdrawWorkOrder,
+    WorkOrderAdmitted,
+    WorkOrderRefused,
+    WorkOrderReleased,
+    WorkOrderWithdrawn,
+)
+from services.execution.orders.domain.decision import Decision, Effect, wake_ups
 from services.execution.orders.domain.policies import NoDevice, Policy
-from services.execution.orders.domain.work_order import WorkOrder, WorkOrderState, types_of
+from services.execution.orders.domain.work_order import WorkOrder, WorkOrderState, admitted, types_of, withdrawn
 
 MOST_PROBLEMS = 1000
 """Problems named in one answer, so that it can still be sent."""
@@ -18,6 +29,50 @@ class Verdict(NamedTuple):
 
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+
+
+def admit(
+    order: WorkOrder | None, command: AdmitWorkOrder, site: str, registered: Collection[str], policy: Policy
+) -> Decision:
+    """Admit what can be made; `registered` are those of its device types that some device of the site has."""
+    ids = {"activation_id": command.activation_id, "project_id": command.project_id}
+    errors, warnings = examine(command, order, registered, policy)
+    reply = WorkOrderAdmitted(**ids, warnings=warnings)
+    if is_repeated(order, command):
+        return Decision((reply,))
+    if errors:
+        return Decision((WorkOrderRefused(**ids, errors=errors),))
+    undone = order.withdrawn if order else ()
+    return Decision((reply,), admitted(command, site, undone), command.routings)
+
+
+def release(order: WorkOrder | None, command: ReleaseWorkOrder, now: datetime) -> Decision:
+    """Let devices begin. There is no way to refuse: only what was admitted is released.
+
+    Raises:
+        LookupError: the activation has no admitted work order, which no participant of a saga can bring about.
+    """
+    if order is None or order.activation_id != command.activation_id or order.state is WorkOrderState.WITHDRAWN:
+        raise LookupError(f"no admitted work order for activation {command.activation_id}")
+    reply = WorkOrderReleased(activation_id=command.activation_id, project_id=command.project_id)
+    released = order.moved_to(WorkOrderState.OPEN, released_at=now) if order.state is WorkOrderState.STAGED else None
+    return Decision((reply, *wake_ups(order)), released)
+
+
+def withdraw(order: WorkOrder | None, command: WithdrawWorkOrder, site: str, now: datetime) -> Decision:
+    """Leave nothing but the memory that the activation was undone, also when it never came here.
+
+    Raises:
+        IllegalTransition: the work order is released, which no saga undoes.
+    """
+    reply = WorkOrderWithdrawn(activation_id=command.activation_id, project_id=command.project_id)
+    if order is None:
+        return Decision((reply,), withdrawn(command, site, now))
+    undone = tuple(dict.fromkeys((*order.withdrawn, command.activation_id)))
+    if order.activation_id != command.activation_id:
+        return Decision((reply,), order.model_copy(update={"withdrawn": undone}))
+    gone = order.moved_to(WorkOrderState.WITHDRAWN, withdrawn=undone, lines=())
+    return Decision((reply,), gone, effects=(Effect.REMOVE_TASKS,))
 
 
 def device_types(order: AdmitWorkOrder) -> set[str]:

@@ -1,13 +1,11 @@
-"""Steering a released work order: each wish touches its one document, never its tasks."""
+"""Control of a released work order: each command touches its one document, never its tasks."""
 
-from collections.abc import Sequence
 from typing import assert_never
 
 from libs.contracts.base import Problem
 from libs.contracts.execution import (
     CancelWorkOrder,
     ChangeWorkOrder,
-    ControlMessage,
     PauseWorkOrder,
     ResumeWorkOrder,
     WorkOrderCancelled,
@@ -16,6 +14,7 @@ from libs.contracts.execution import (
     WorkOrderPaused,
     WorkOrderResumed,
 )
+from services.execution.orders.domain.decision import Decision, Effect, revocations, wake_ups
 from services.execution.orders.domain.policies import Policy
 from services.execution.orders.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState
 
@@ -24,39 +23,37 @@ Control = ChangeWorkOrder | PauseWorkOrder | ResumeWorkOrder | CancelWorkOrder
 RELEASED = {WorkOrderState.OPEN, WorkOrderState.PAUSED}
 
 
-def steer(order: WorkOrder | None, command: Control, policy: Policy) -> tuple[WorkOrder | None, ControlMessage]:
-    """The work order as wished, and the answer; a wish that cannot be followed changes nothing."""
+def steer(order: WorkOrder | None, command: Control, policy: Policy) -> Decision:
+    """Follow the command, or refuse it and change nothing."""
     if order is None or order.state not in RELEASED:
         state = order.state if order else "unknown"
-        return order, refused(command, "NOT_CHANGEABLE", "", f"the work order is {state}")
+        return _refused(command, Problem(code="NOT_CHANGEABLE", path="", message=f"the work order is {state}"))
     ids = {"project_id": command.project_id, "request": command.request}
     match command:
         case PauseWorkOrder():
-            return _in_state(order, WorkOrderState.PAUSED), WorkOrderPaused(**ids)
+            return Decision((WorkOrderPaused(**ids),), _in_state(order, WorkOrderState.PAUSED))
         case ResumeWorkOrder():
-            return _in_state(order.raised(policy.max_replacements), WorkOrderState.OPEN), WorkOrderResumed(**ids)
+            resumed = _in_state(order.raised(policy.max_replacements), WorkOrderState.OPEN)
+            return Decision((WorkOrderResumed(**ids), *wake_ups(order)), resumed, effects=(Effect.SETTLE,))
         case CancelWorkOrder():
             cancelled = _in_state(order, WorkOrderState.CANCELLED)
-            return cancelled, WorkOrderCancelled(**ids, reason=command.reason, lines=cancelled.progress())
+            reply = WorkOrderCancelled(**ids, reason=command.reason, lines=cancelled.progress())
+            return Decision((reply, *revocations(order, command.reason)), cancelled)
         case ChangeWorkOrder():
             return _changed(order, command, policy.max_executions)
         case _:
             assert_never(command)
 
 
-def refused(command: Control, code: str, path: str, message: str) -> WorkOrderControlRefused:
-    return _refusal(command, [Problem(code=code, path=path, message=message)])
-
-
-def _refusal(command: Control, problems: Sequence[Problem]) -> WorkOrderControlRefused:
-    return WorkOrderControlRefused(project_id=command.project_id, request=command.request, errors=tuple(problems))
+def _refused(command: Control, *problems: Problem) -> Decision:
+    return Decision((WorkOrderControlRefused(project_id=command.project_id, request=command.request, errors=problems),))
 
 
 def _in_state(order: WorkOrder, state: WorkOrderState) -> WorkOrder:
     return order.moved_to(state, sequence=order.sequence + 1)
 
 
-def _changed(order: WorkOrder, command: ChangeWorkOrder, most: int) -> tuple[WorkOrder, ControlMessage]:
+def _changed(order: WorkOrder, command: ChangeWorkOrder, most: int) -> Decision:
     targets = {target.line_id: target.quantity for target in command.targets}
     problems = [
         problem
@@ -65,7 +62,7 @@ def _changed(order: WorkOrder, command: ChangeWorkOrder, most: int) -> tuple[Wor
         for problem in _target_problems(line, targets[line.line_id], f"lines[{index}].quantity", most)
     ]
     if problems:
-        return order, _refusal(command, problems)
+        return _refused(command, *problems)
     changed = order.model_copy(
         update={
             "priority": command.priority,
@@ -74,7 +71,8 @@ def _changed(order: WorkOrder, command: ChangeWorkOrder, most: int) -> tuple[Wor
             "lines": tuple(_with_target(line, targets.get(line.line_id)) for line in order.lines),
         }
     )
-    return changed, WorkOrderChanged(project_id=command.project_id, request=command.request)
+    reply = WorkOrderChanged(project_id=command.project_id, request=command.request)
+    return Decision((reply, *wake_ups(order)), changed, effects=(Effect.SETTLE,))
 
 
 def _target_problems(line: Line, target: int, path: str, most: int) -> list[Problem]:
