@@ -18,6 +18,9 @@ from libs.observability import tracing
 from libs.observability.health import Health
 from libs.observability.metrics import Metrics
 
+Step = Callable[[], Awaitable[None]]
+"""A step of the start of a service, indexes and the like; it is repeated until MongoDB answers."""
+
 
 class Owner(Protocol):
     """The part of a consumer that says what is its."""
@@ -60,8 +63,7 @@ class Service:
     ticks: Sequence[Tick] = ()
     publishes: Sequence[Topic] = ()
     """Topics that the service sends to, for its AsyncAPI document."""
-    prepare: Sequence[Callable[[], Awaitable[None]]] = ()
-    """Steps of the start, indexes and the like; each is repeated until MongoDB answers."""
+    prepare: Sequence[Step] = ()
     app: Callable[[list[Any]], ASGIApp] = lambda routes: Starlette(routes=routes)
     """Makes the HTTP application around the routes that every process has."""
     optional: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)

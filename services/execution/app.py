@@ -1,29 +1,33 @@
 """The composition root of the execution service."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from libs.contracts import topics
-from libs.runtime.service import Backends, Service
-from services.execution.dispatch.handlers.follow_up import FollowUp, PassesAtOnce, WakeUps
+from libs.runtime.service import Backends, Service, Step
 from services.execution.dispatch.handlers.leases import LeaseHandlers
-from services.execution.dispatch.handlers.passes import DispatchHandlers
+from services.execution.dispatch.handlers.passes import DispatchHandlers, FollowUp, PassesAtOnce, WakeUps
 from services.execution.dispatch.handlers.questions import QuestionHandlers
-from services.execution.dispatch.handlers.supply import Supply
 from services.execution.dispatch.mongo_queues import MongoQueues
+from services.execution.dispatch.ports import Queues
+from services.execution.dispatch.supply import Supply
 from services.execution.equipment.handlers.devices import DeviceHandlers
 from services.execution.equipment.handlers.planning import PlanningHandlers
 from services.execution.equipment.mongo_devices import MongoDevices
 from services.execution.equipment.mongo_plans import MongoPlans
+from services.execution.equipment.ports import Devices, Plans
 from services.execution.orders.handlers.archive import ArchiveHandlers
 from services.execution.orders.handlers.commands import CommandHandlers
 from services.execution.orders.handlers.rebase import RebaseHandlers
 from services.execution.orders.handlers.staging import StagingHandlers
 from services.execution.orders.mongo_archive import MongoAllTasks, MongoArchive
 from services.execution.orders.mongo_orders import MongoGenerations, MongoRoutings, MongoWorkOrders
+from services.execution.orders.ports import Archive, Generations, Routings, Tasks, WorkOrders
 from services.execution.progress.domain.outcomes import Backoff
 from services.execution.progress.handlers.by_hand import ByHandHandlers
 from services.execution.progress.handlers.reports import ProgressHandlers
 from services.execution.progress.mongo_ledger import MongoLedger
+from services.execution.progress.ports import Ledger
 from services.execution.routes import Handlers, routes, ticks
 from services.execution.settings import ExecutionSettings
 
@@ -32,12 +36,42 @@ def build(settings: ExecutionSettings | None = None) -> Service:
     settings = settings or ExecutionSettings.from_environment()
     backends = Backends("execution", settings)
     database, keep = backends.database, timedelta(days=settings.keep_days)
-    lease = timedelta(seconds=settings.lease_seconds)
     devices, plans = MongoDevices(database), MongoPlans(database)
-    orders, routings = MongoWorkOrders(database, keep), MongoRoutings(database)
-    generations = MongoGenerations(database, keep)
+    orders, generations = MongoWorkOrders(database, keep), MongoGenerations(database, keep)
     tasks, archive = MongoAllTasks(database), MongoArchive(database)
-    queues, ledger = MongoQueues(database), MongoLedger(database)
+    return compose(
+        backends,
+        settings,
+        devices=devices,
+        plans=plans,
+        orders=orders,
+        routings=MongoRoutings(database),
+        generations=generations,
+        tasks=tasks,
+        archive=archive,
+        queues=MongoQueues(database),
+        ledger=MongoLedger(database),
+        prepare=tuple(each.prepare for each in (orders, tasks, generations, devices, plans, archive)),
+    )
+
+
+def compose(
+    backends: Backends,
+    settings: ExecutionSettings,
+    *,
+    devices: Devices,
+    plans: Plans,
+    orders: WorkOrders,
+    routings: Routings,
+    generations: Generations,
+    tasks: Tasks,
+    archive: Archive,
+    queues: Queues,
+    ledger: Ledger,
+    prepare: Sequence[Step] = (),
+) -> Service:
+    """The service on any adapters of its ports."""
+    lease = timedelta(seconds=settings.lease_seconds)
     supply = Supply(orders=orders, routings=routings, queues=queues, devices=devices, plans=plans)
     leases = LeaseHandlers(
         orders=orders,
@@ -117,7 +151,7 @@ def build(settings: ExecutionSettings | None = None) -> Service:
         backends,
         subscriptions=routes(handlers),
         ticks=ticks(handlers),
-        prepare=tuple(each.prepare for each in (orders, tasks, generations, devices, plans, archive)),
+        prepare=prepare,
         publishes=(
             topics.EXECUTION_EVENTS,
             topics.EXECUTION_DEVICE_EVENTS,

@@ -1,8 +1,10 @@
 """The composition root of the gateway."""
 
+from collections.abc import Sequence
+
 from libs.contracts import topics
 from libs.kernel.settings import Settings
-from libs.runtime.service import Backends, Service
+from libs.runtime.service import Backends, Service, Step
 from services.gateway.adapters.mongo.answers import MongoAnswers
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.adapters.mongo.commands import MongoKeys, MongoOutcomes
@@ -13,7 +15,7 @@ from services.gateway.api.app import make_app
 from services.gateway.commands import Commands
 from services.gateway.equipment_handlers import EquipmentProjections
 from services.gateway.handlers import Projections
-from services.gateway.ports import ReadModels
+from services.gateway.ports import Answers, Keys, Outcomes, ReadModels
 from services.gateway.questions import Questions
 from services.gateway.routes import routes
 
@@ -24,13 +26,28 @@ def build(settings: Settings | None = None) -> Service:
     staged, floor = MongoStaged(backends.database), MongoEquipment(backends.database)
     outcomes, keys = MongoOutcomes(backends.database), MongoKeys(backends.database)
     answers = MongoAnswers(backends.database)
+    read = ReadModels(catalog, projects, staged, floor)
+    prepare = tuple(each.prepare for each in (catalog, projects, floor, outcomes, keys, answers))
+    return compose(backends, read=read, outcomes=outcomes, keys=keys, answers=answers, prepare=prepare)
+
+
+def compose(
+    backends: Backends,
+    *,
+    read: ReadModels,
+    outcomes: Outcomes,
+    keys: Keys,
+    answers: Answers,
+    prepare: Sequence[Step] = (),
+) -> Service:
+    """The service on any adapters of its ports."""
     commands = Commands(backends.publisher, keys, outcomes, backends.tracer, backends.metrics)
     questions = Questions(commands, answers)
-    read = ReadModels(catalog, projects, staged, floor)
     return Service(
         backends,
         subscriptions=routes(
-            Projections(catalog, projects, staged, outcomes), EquipmentProjections(floor, answers, outcomes)
+            Projections(read.catalog, read.projects, read.staged, outcomes),
+            EquipmentProjections(read.floor, answers, outcomes),
         ),
         publishes=(
             topics.CATALOG_COMMANDS,
@@ -40,6 +57,6 @@ def build(settings: Settings | None = None) -> Service:
             topics.EXECUTION_DEVICE_COMMANDS,
             topics.EXECUTION_DISPATCH,
         ),
-        prepare=tuple(each.prepare for each in (catalog, projects, floor, outcomes, keys, answers)),
+        prepare=prepare,
         app=lambda kernel_routes: make_app(kernel_routes, read, commands, questions),
     )
