@@ -16,8 +16,9 @@ export KAFKA MONGODB REDIS
 export PYTHONDONTWRITEBYTECODE :=
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt
-# Two test files at a time, each with backends of its own; PARALLEL= runs one after the other.
-PARALLEL ?= -n 2 --dist loadfile
+# Two test files at a time, each with backends of its own; PARALLEL= runs one after the other. Files start in the order
+# in which their folders are written below: whole factories first, small files last, so that both workers end together.
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 TO_RUN := $(VENV)/.installed-to-run
 TO_TEST := $(VENV)/.installed-to-test
@@ -45,14 +46,14 @@ down: $(TO_RUN) ## Stop what `make up` (also from elsewhere) started
 	@$(BIN)/factory down
 
 check: lint ## For daily work: lint, and the tests that need no backend
-	@$(BIN)/python -m pytest $(PARALLEL) tests/unit tests/contract $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) tests/contract tests/unit $(ARGS)
 
 test: lint ## Lint, types, import contracts, and all tests on the chosen backends
-	@$(BIN)/python -m pytest $(PARALLEL) tests/unit tests/contract tests/integration tests/e2e $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) tests/e2e tests/integration tests/contract tests/unit $(ARGS)
 
 test-kafka: export KAFKA := $(if $(filter embedded,$(KAFKA)),real,$(KAFKA))
 test-kafka: $(TO_TEST) ## Integration, end-to-end and chaos tests on Apache Kafka (Docker, else Java and Maven)
-	@$(BIN)/python -m pytest $(PARALLEL) tests/integration tests/e2e tests/chaos $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) tests/chaos tests/e2e tests/integration $(ARGS)
 
 test-chaos: $(TO_TEST) ## Whole factories while their services are killed and their recipes edited
 	@$(BIN)/python -m pytest $(PARALLEL) tests/chaos $(ARGS)
