@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -165,6 +166,7 @@ def said_of(record: Any, prefix: str = "") -> Said:
     return Said(_classes(topic)[read.type].model_validate_json(body), read, topic)
 
 
+@lru_cache
 def _classes(topic: str) -> dict[str, type[Message]]:
     """The message classes of a topic by its name; those of all device types have one row in the table."""
     row = next(each for each in TOPICS if each.name.split("{")[0] == topic[: len(each.name.split("{")[0])])

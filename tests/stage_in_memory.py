@@ -1,37 +1,52 @@
-"""Four services of an activation without a broker and without a database, with the wire in the test's hands.
+"""All services in one process, without a broker and without a database, with the wire in the test's hands.
 
-Execution has no adapters in memory: a test says what the shop floor answers.
+Each is wired by its own composition root, on adapters in memory.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
 from libs.kernel.clock import utc_now
 from libs.messaging.memory import MemoryStore, MemoryTransaction
+from libs.messaging.records import Record
 from libs.messaging.store import OutboxEntry
 from libs.messaging.work import Work
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
-from libs.runtime.service import Service
+from libs.runtime.service import Backends, Owner, Service
 from libs.saga import Saga
-from services.catalog import routes as catalog
 from services.catalog.adapters.memory import MemoryDeviceTopics, MemoryMasterData
-from services.catalog.handlers import CatalogHandlers
-from services.projects import routes as projects
+from services.catalog.app import compose as compose_catalog
+from services.execution.app import compose as compose_execution
+from services.execution.dispatch.memory import MemoryQueues
+from services.execution.equipment.memory import MemoryDevices, MemoryPlans
+from services.execution.orders.memory import (
+    MemoryArchive,
+    MemoryGenerations,
+    MemoryRoutings,
+    MemoryTasks,
+    MemoryWorkOrders,
+)
+from services.execution.progress.memory import MemoryLedger
+from services.execution.settings import ExecutionSettings
+from services.gateway.adapters import memory as gateway
+from services.gateway.app import compose as compose_gateway
+from services.gateway.ports import ReadModels
+from services.insight.adapters.memory import MemoryEventStore
+from services.insight.app import compose as compose_insight
 from services.projects.adapters.memory import MemoryProjects, MemorySagas
+from services.projects.app import compose as compose_projects
 from services.projects.domain.project import Project
-from services.projects.handlers import ProjectHandlers
 from services.projects.settings import ProjectsSettings
-from services.snapshot import routes as snapshot
 from services.snapshot.adapters.memory import MemoryActivations, MemoryHotSnapshots, MemorySnapshots
+from services.snapshot.app import compose as compose_snapshot
 from services.snapshot.domain.freezing import Activation
-from services.snapshot.handlers import SnapshotHandlers
 from services.snapshot.settings import SnapshotSettings
-from services.task_generation import routes as task_generation
-from services.task_generation.adapters.memory import MemoryPlans
+from services.task_generation.adapters.memory import MemoryPlans as MemoryGenerationPlans
+from services.task_generation.app import compose as compose_task_generation
 from services.task_generation.domain.plans import Plan
-from services.task_generation.handlers import GenerationHandlers
 from services.task_generation.settings import TaskGenerationSettings
 from tests.harness import Kernel
 from tests.stage import Stage
@@ -40,41 +55,115 @@ KEEP = timedelta(days=35)
 
 
 @dataclass
+class Outside:
+    """The publisher of requests that come in from outside: they are on the wire at once."""
+
+    stage: "StageInMemory"
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        self.stage.take(records)
+
+    async def ping(self) -> str:
+        return "in memory"
+
+
+@dataclass
 class InMemory:
     """What a service is connected to: a store, and nobody who could be away."""
 
     name: str
+    publisher: Outside
     store: MemoryStore = field(default_factory=MemoryStore)
     tracer: Tracer = field(default_factory=Tracer)
     database: None = None
-    consumers: Any = ()
+    consumers: Sequence[Owner] = ()
+
+    owns = Backends.owns
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.name)
 
 
 class StageInMemory(Stage):
-    """Projects, catalog, snapshot and task generation, and what each of them keeps."""
+    """The services, and what each of them keeps; without the shop floor, a test says what that answers."""
 
-    def __init__(self, *, window: int) -> None:
+    def __init__(self, *, window: int, shop_floor: bool = True) -> None:
         super().__init__()
+        self._add_planning(window)
+        if shop_floor:
+            self._add_shop_floor(window)
+        self._add_observers()
+
+    def _add_planning(self, window: int) -> None:
         self.projects, self.sagas = MemoryProjects(), MemorySagas(KEEP)
-        self.device_topics = MemoryDeviceTopics()
+        settings = ProjectsSettings(window=window)
+        backends = self._backends("projects")
+        self._add(compose_projects(backends, settings, projects=self.projects, sagas=self.sagas))
+
+        self.master_data, self.device_topics = MemoryMasterData(), MemoryDeviceTopics()
+        backends = self._backends("catalog")
+        self._add(compose_catalog(backends, master_data=self.master_data, device_topics=self.device_topics))
+
         self.activations, self.snapshots = MemoryActivations(KEEP), MemorySnapshots()
-        self.plans = MemoryPlans(KEEP)
+        self._add(
+            compose_snapshot(
+                self._backends("snapshot"),
+                SnapshotSettings(),
+                activations=self.activations,
+                snapshots=self.snapshots,
+                hot=MemoryHotSnapshots(),
+            )
+        )
 
-        project_handlers = ProjectHandlers(self.projects, self.sagas, ProjectsSettings(window=window))
-        catalog_handlers = CatalogHandlers(MemoryMasterData(), self.device_topics)
-        keep_days, most_batches = SnapshotSettings().keep_unreferenced_days, TaskGenerationSettings().most_batches
-        snapshot_handlers = SnapshotHandlers(self.activations, self.snapshots, MemoryHotSnapshots(), keep_days)
-        self._add("projects", projects.routes(project_handlers), projects.ticks(project_handlers))
-        self._add("catalog", catalog.routes(catalog_handlers))
-        self._add("snapshot", snapshot.routes(snapshot_handlers), snapshot.ticks(snapshot_handlers))
-        self._add("task_generation", task_generation.routes(GenerationHandlers(self.plans, most_batches)))
+        self.plans = MemoryGenerationPlans(KEEP)
+        backends = self._backends("task_generation")
+        self._add(compose_task_generation(backends, TaskGenerationSettings(), plans=self.plans))
 
-    def _add(self, name: str, subscriptions: Any, ticks: Any = ()) -> None:
-        service = Service(cast(Any, InMemory(name)), subscriptions, ticks)
+    def _add_shop_floor(self, window: int) -> None:
+        self.devices, self.device_plans, self.ledger = MemoryDevices(), MemoryPlans(), MemoryLedger()
+        self.orders, self.tasks = MemoryWorkOrders(KEEP), MemoryTasks()
+        self.queues = MemoryQueues(self.tasks)
+        self._add(
+            compose_execution(
+                self._backends("execution"),
+                ExecutionSettings(window=window),
+                devices=self.devices,
+                plans=self.device_plans,
+                orders=self.orders,
+                routings=MemoryRoutings(),
+                generations=MemoryGenerations(KEEP),
+                tasks=self.tasks,
+                archive=MemoryArchive(self.orders, self.tasks),
+                queues=self.queues,
+                ledger=self.ledger,
+            )
+        )
+
+    def _add_observers(self) -> None:
+        self.events = MemoryEventStore()
+        self._add(compose_insight(self._backends("insight"), events=self.events))
+
+        catalog, projects, staged = gateway.MemoryCatalog(), gateway.MemoryProjects(), gateway.MemoryStaged()
+        self.read = ReadModels(catalog, projects, staged, gateway.MemoryEquipment())
+        self._add(
+            compose_gateway(
+                self._backends("gateway"),
+                read=self.read,
+                outcomes=gateway.MemoryOutcomes(),
+                keys=gateway.MemoryKeys(),
+                answers=gateway.MemoryAnswers(),
+            )
+        )
+
+    def _backends(self, name: str) -> Any:
+        return InMemory(name, Outside(self))
+
+    def _add(self, service: Service) -> None:
         self.add(service, Kernel(service))
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Put records on the wire."""
+        self._take(list(records))
 
     def work(self, service: str) -> Work:
         """To look at what a service keeps; nothing of it is committed."""

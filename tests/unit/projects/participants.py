@@ -1,5 +1,6 @@
 """An order of lamps and bells, and what catalog, snapshot, task generation and the floor answer to its activation."""
 
+import json
 from typing import Any
 
 from libs.contracts import catalog, execution, snapshot, task_generation
@@ -55,6 +56,9 @@ LAMP = definition("product", "LAMP", 2, {"name": "Lamp", "recipes": LAMP_RECIPES
 
 DEFINITIONS = (LAMP, BELL, FOOT)
 
+DEVICE_TYPES = ("press", "polisher", "saw", "lathe", "bench")
+"""Those that the recipes need."""
+
 SNAPSHOTS = tuple(
     SnapshotRef(kind=each.kind, code=each.code, version=each.version, snapshot_id=f"snapshot-{each.code}")
     for each in DEFINITIONS
@@ -80,6 +84,17 @@ SAID: dict[type[Message], dict[str, Any]] = {
     task_generation.TaskGenerationFailed: {"errors": (PROBLEM,)},
 }
 """What answers carry beside the ids."""
+
+
+def master_data() -> list[Message]:
+    """What makes the catalog resolve an order of lamps: two bells and a foot each."""
+    recipes = ({"recipe_code": each.code, **json.loads(each.content)} for each in (BELL, FOOT))
+    lamp = {"product_code": LAMP.code, **json.loads(LAMP.content)}
+    return [
+        *(catalog.PublishDeviceType(device_type=each, name=each) for each in DEVICE_TYPES),
+        *(catalog.PublishRecipe.model_validate(each) for each in recipes),
+        catalog.PublishProduct.model_validate(lamp),
+    ]
 
 
 def answer(cls: type[Message]) -> Message:

@@ -1,6 +1,5 @@
 """Given four services in memory, when the ERP orders, then the order is activated, or nothing of it is left."""
 
-import json
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -19,9 +18,8 @@ from services.projects.ports import StoredSaga
 from services.snapshot.domain.freezing import ActivationState
 from tests.harness import said_of
 from tests.stage_in_memory import StageInMemory
-from tests.unit.projects.participants import BELL, FOOT, LAMP
+from tests.unit.projects.participants import DEVICE_TYPES, master_data
 
-DEVICE_TYPES = ("press", "polisher", "saw", "lathe", "bench")
 PROJECT = project_id_of("main", "A-1")
 ACTIVATION = f"{PROJECT}:1"
 IDS = {"activation_id": ACTIVATION, "project_id": PROJECT}
@@ -43,23 +41,13 @@ def ordered(product: str = "LAMP", **fields: object) -> erp.OrderRequested:
     return erp.OrderRequested.model_validate({"order_id": "A-1", "revision": 1, "lines": lines, **fields})
 
 
-def master_data() -> list[Message]:
-    recipes = ({"recipe_code": each.code, **json.loads(each.content)} for each in (BELL, FOOT))
-    lamp = {"product_code": LAMP.code, **json.loads(LAMP.content)}
-    return [
-        *(catalog.PublishDeviceType(device_type=each, name=each) for each in DEVICE_TYPES),
-        *(catalog.PublishRecipe.model_validate(each) for each in recipes),
-        catalog.PublishProduct.model_validate(lamp),
-    ]
-
-
 CANCELLED = erp.OrderCancelled(order_id="A-1", revision=1, reason="lost")
 
 
 @pytest.fixture
 async def factory() -> StageInMemory:
     """It has its master data: a lamp takes two bells and a foot."""
-    built = StageInMemory(window=WINDOW)
+    built = StageInMemory(window=WINDOW, shop_floor=False)
     built.put(*master_data())
     await built.run()
     built.said.clear()
