@@ -8,7 +8,7 @@ from typing import Any
 from libs.kernel.errors import Conflict
 from libs.messaging.memory import insert
 from libs.messaging.work import Work
-from services.execution.dispatch.domain.dispatch_pass import Grant
+from services.execution.dispatch.domain.dispatch_pass import Assignment
 from services.execution.orders.domain.keys import QueueKey, SourceKey
 from services.execution.orders.domain.ready import HeadRow, in_order
 from services.execution.orders.domain.task import FRESH_SCORE, Task, TaskState
@@ -43,16 +43,16 @@ class MemoryQueues:
             stale = task.but(rank=task.rank - FRESH_SCORE, fresh_until=None)
             rows[task.id] = rows[task.id]._replace(task=stale)
 
-    async def lease(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None:
+    async def lease(self, work: Work, assignments: Sequence[Assignment], expires_at: datetime) -> None:
         rows = self._rows.within(work.transaction)
-        for grant in grants:
-            task = rows[grant.task.id].task if grant.task.id in rows else None
-            if task is None or task.state is not grant.task.state:
-                raise Conflict(f"task {grant.task.id} changed meanwhile")
-            rows[task.id] = _leased(task, grant, expires_at)
+        for assignment in assignments:
+            task = rows[assignment.task.id].task if assignment.task.id in rows else None
+            if task is None or task.state is not assignment.task.state:
+                raise Conflict(f"task {assignment.task.id} changed meanwhile")
+            rows[task.id] = _leased(task, assignment, expires_at)
 
-    async def create_leased(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None:
-        new = ((each.task.id, _leased(each.task, each, expires_at)) for each in grants)
+    async def create_leased(self, work: Work, assignments: Sequence[Assignment], expires_at: datetime) -> None:
+        new = ((each.task.id, _leased(each.task, each, expires_at)) for each in assignments)
         insert(self._rows.within(work.transaction), new)
 
     async def take_back(self, work: Work, tasks: Iterable[Task], expires_at: datetime) -> None:
@@ -129,6 +129,6 @@ def _head(task: Task) -> HeadRow:
     return HeadRow(task.source, task.id, task.execution, task.rank)
 
 
-def _leased(task: Task, grant: Grant, expires_at: datetime) -> KeptTask:
-    leased = task.leased_to(grant.device.id, grant.device.device_type)
-    return KeptTask(leased, expires_at, grant.explanation)
+def _leased(task: Task, assignment: Assignment, expires_at: datetime) -> KeptTask:
+    leased = task.leased_to(assignment.device.id, assignment.device.device_type)
+    return KeptTask(leased, expires_at, assignment.explanation)

@@ -8,7 +8,7 @@ from typing import Any
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, UpdateMany, UpdateOne
 from libs.messaging.work import Work
-from services.execution.dispatch.domain.dispatch_pass import Grant
+from services.execution.dispatch.domain.dispatch_pass import Assignment
 from services.execution.orders.domain.keys import QueueKey, SourceKey
 from services.execution.orders.domain.ready import HeadRow
 from services.execution.orders.domain.task import FRESH_SCORE, Task, TaskState
@@ -43,11 +43,11 @@ class MongoQueues:
             written = self._tasks.update_many({"_id": {"$in": stale}}, change, session=work.transaction.handle)
             await expect(len(stale), written)
 
-    async def lease(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None:
+    async def lease(self, work: Work, assignments: Sequence[Assignment], expires_at: datetime) -> None:
         """Grants of one device for one reason are one write, however many they are."""
-        alike: dict[tuple[str, int], list[Grant]] = defaultdict(list)
-        for grant in grants:
-            alike[grant.device.id, id(grant.explanation)].append(grant)
+        alike: dict[tuple[str, int], list[Assignment]] = defaultdict(list)
+        for assignment in assignments:
+            alike[assignment.device.id, id(assignment.explanation)].append(assignment)
         writes: list[Any] = []
         for group in alike.values():
             task, device = group[0].task, group[0].device
@@ -68,14 +68,14 @@ class MongoQueues:
             ids = [each.task.id for each in group]
             writes.append(UpdateMany({"_id": {"$in": ids}, "state": task.state.value}, change))
         if writes:
-            await expect(len(grants), self._bulk(work, writes))
-            await self._waiting.take(work, [each.task.id for each in grants])
+            await expect(len(assignments), self._bulk(work, writes))
+            await self._waiting.take(work, [each.task.id for each in assignments])
 
-    async def create_leased(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None:
+    async def create_leased(self, work: Work, assignments: Sequence[Assignment], expires_at: datetime) -> None:
         documents = [
             new_document(each.task.leased_to(each.device.id, each.device.device_type))
             | _lease(each, work.now, expires_at)
-            for each in grants
+            for each in assignments
         ]
         if documents:
             await self._tasks.insert_many(documents, ordered=False, session=work.transaction.handle)
@@ -167,6 +167,6 @@ class MongoQueues:
         return self._tasks.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
 
-def _lease(grant: Grant, now: datetime, expires_at: datetime) -> Document:
+def _lease(assignment: Assignment, now: datetime, expires_at: datetime) -> Document:
     """What stands on a task only since it was leased."""
-    return {"leased_at": now, "lease_expires_at": expires_at, "dispatch": grant.explanation}
+    return {"leased_at": now, "lease_expires_at": expires_at, "dispatch": assignment.explanation}

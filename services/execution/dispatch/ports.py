@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from libs.messaging.work import Work
-from services.execution.dispatch.domain.dispatch_pass import Grant
+from services.execution.dispatch.domain.dispatch_pass import Assignment
 from services.execution.orders.domain.keys import QueueKey, SourceKey
 from services.execution.orders.domain.ready import HeadRow
 from services.execution.orders.domain.task import Task
@@ -29,9 +29,9 @@ class Queues(Protocol):
         """Take the score for a recently completed sibling from tasks where it is no longer recent, those that are so
         for longest first."""
 
-    async def lease(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None: ...
+    async def lease(self, work: Work, assignments: Sequence[Assignment], expires_at: datetime) -> None: ...
 
-    async def create_leased(self, work: Work, grants: Sequence[Grant], expires_at: datetime) -> None:
+    async def create_leased(self, work: Work, assignments: Sequence[Assignment], expires_at: datetime) -> None:
         """Lease tasks that are not written yet: once, as what they are now."""
 
     async def take_back(self, work: Work, tasks: Iterable[Task], expires_at: datetime) -> None:

@@ -12,9 +12,10 @@ from libs.messaging.work import Work
 from services.execution.orders.domain.archive import LOOK_AGAIN
 from services.execution.orders.domain.keys import QueueKey
 from services.execution.orders.domain.routing import Routing
+from services.execution.orders.domain.settlement import Asked
 from services.execution.orders.domain.task import Task, TaskChange, TaskState
 from services.execution.orders.domain.work_order import WorkOrder, WorkOrderState
-from services.execution.orders.ports import Asked, Closing, Generation
+from services.execution.orders.ports import Closing, Generation
 
 
 class KeptOrder(NamedTuple):

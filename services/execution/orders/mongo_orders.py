@@ -12,8 +12,9 @@ from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel, ReplaceOne, UpdateOne
 from libs.messaging.work import Work
 from services.execution.orders.domain.routing import Routing
+from services.execution.orders.domain.settlement import Asked
 from services.execution.orders.domain.work_order import WorkOrder, WorkOrderState
-from services.execution.orders.ports import Asked, Generation
+from services.execution.orders.ports import Generation
 
 
 class MongoWorkOrders:

@@ -4,12 +4,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from libs.contracts.envelope import Cause
 from libs.contracts.execution import Routing as RoutingData
-from libs.contracts.task_generation import GenerateTasks
 from libs.messaging.work import Work
 from services.execution.orders.domain.keys import QueueKey
 from services.execution.orders.domain.routing import Routing
+from services.execution.orders.domain.settlement import Asked
 from services.execution.orders.domain.task import Task, TaskChange
 from services.execution.orders.domain.work_order import WorkOrder
 
@@ -69,13 +68,6 @@ class Generation(NamedTuple):
     @property
     def complete(self) -> bool:
         return 0 < self.batches == len(self.received)
-
-
-class Asked(NamedTuple):
-    """A generation that this service asked for, to be asked for again when it does not arrive."""
-
-    command: GenerateTasks
-    cause: Cause
 
 
 class Generations(Protocol):

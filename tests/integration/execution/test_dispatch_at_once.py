@@ -9,7 +9,7 @@ import pytest
 from libs.contracts.devices import TaskAssigned, TaskCompleted, TaskRevoked
 from libs.contracts.execution import RevokeLeases
 from libs.runtime.service import Service
-from services.execution.dispatch.handlers.follow_up import PASSES_AT_ONCE
+from services.execution.dispatch.handlers.passes import PASSES_AT_ONCE
 from services.execution.dispatch.mongo_queues import MongoQueues
 from services.execution.equipment.mongo_devices import MongoDevices
 from tests.harness import Kernel, Said, eventually

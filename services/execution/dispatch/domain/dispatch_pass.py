@@ -67,7 +67,7 @@ class Candidate(NamedTuple):
         return -self.score.total, begun, order.ordered_at, order.id, self.execution, self.task_id
 
 
-class Grant(NamedTuple):
+class Assignment(NamedTuple):
     """One decision: the task, its device and why."""
 
     task: Task
@@ -172,7 +172,7 @@ class _Cursor:
 
 
 class Contest:
-    """Sources against slots. `feed` it what it `wanted` until it wants nothing more: then there are the `grants`."""
+    """Sources against slots. `feed` it what it `wanted` until it wants nothing more: then `assignments` are known."""
 
     def __init__(self, heads: Iterable[Head], slots: Slots, rule: Rule, aging: Aging, now: datetime, most: int) -> None:
         self._slots, self._rule, self._aging, self._now = slots, rule, aging, now
@@ -231,18 +231,18 @@ class Contest:
         """All that may be decided at once is, and more may wait."""
         return not self._left and any(cursor.page or cursor.more for _, cursor in self._heap)
 
-    def grants(self) -> list[Grant]:
+    def assignments(self) -> list[Assignment]:
         """What was decided, the best first."""
         known = [candidate for _, cursor in self._heap for candidate in cursor.known()]
         losers = heapq.nsmallest(ALTERNATIVES, known, key=lambda candidate: candidate.rank(self._rule))
         explained: dict[tuple[SourceKey, bool], dict[str, Any]] = {}
-        grants: list[Grant] = []
+        assignments: list[Assignment] = []
         for candidate, task, device in self._granted:
             alike = candidate.source.key, candidate.fresh
             if alike not in explained:
                 explained[alike] = self._explained(candidate, losers)
-            grants.append(Grant(task, candidate.source, device, explained[alike]))
-        return grants
+            assignments.append(Assignment(task, candidate.source, device, explained[alike]))
+        return assignments
 
     def _candidate(self, source: Source, task_id: str, execution: int, fresh: bool) -> Candidate:
         """Tasks of one source that are equally fresh have one score."""

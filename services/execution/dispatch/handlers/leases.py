@@ -11,8 +11,7 @@ from libs.contracts.envelope import Cause
 from libs.contracts.equipment import ExpireLeases, ReturnReason, TaskReturned
 from libs.contracts.execution import DispatchRequested
 from libs.messaging.work import Work
-from services.execution.dispatch.domain.assignments import assigned, revoked
-from services.execution.dispatch.domain.leases import given_back, judge
+from services.execution.dispatch.domain.leases import assigned, given_back, judge, revoked
 from services.execution.dispatch.ports import Queues
 from services.execution.equipment.domain.device import Device, silent
 from services.execution.equipment.domain.device_events import device_changed

@@ -1,12 +1,13 @@
 """Dispatch passes: free slots × ready tasks → leases. A device type has one writer: its wake-ups share a partition.
 
-A wake-up brings about a pass, and so may whoever has just set tasks or slots free (`follow_up`). A pass locks its
+A wake-up brings about a pass, and so may whoever has just set tasks or slots free. A pass locks its
 device type: of two that should ever meet, the database lets one through.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from libs.contracts.envelope import Cause
 from libs.contracts.equipment import DeviceTypeChanged, ExpireLeases, HoldDeviceType, ReleaseDeviceType
@@ -14,12 +15,11 @@ from libs.contracts.execution import DispatchRequested, RevokeLeases
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.execution.dispatch.domain.arrivals import Arrivals
-from services.execution.dispatch.domain.assignments import assigned, revoked
-from services.execution.dispatch.domain.dispatch_pass import Contest, FreeDevice, Grant, Slots
-from services.execution.dispatch.domain.leases import has_open_lease
+from services.execution.dispatch.domain.dispatch_pass import Assignment, Contest, FreeDevice, Slots
+from services.execution.dispatch.domain.leases import assigned, has_open_lease, revoked
 from services.execution.dispatch.handlers.leases import LeaseHandlers
-from services.execution.dispatch.handlers.supply import Supply
 from services.execution.dispatch.ports import Queues
+from services.execution.dispatch.supply import Supply
 from services.execution.equipment.ports import Devices, TypeState
 from services.execution.orders.domain.keys import QueueKey
 from services.execution.orders.domain.policies import Policies
@@ -28,6 +28,8 @@ from services.execution.orders.ports import Tasks
 
 DELAYS_AT_ONCE = 500
 STALE_AT_ONCE = 2000
+PASSES_AT_ONCE = 10
+"""Device types, at most, that have a dispatch pass in the transaction of those who call."""
 
 WakeUp = DispatchRequested | RevokeLeases | ExpireLeases | HoldDeviceType | ReleaseDeviceType
 
@@ -101,14 +103,16 @@ class DispatchHandlers:
         while contest.stale:
             await self.queues.expire_freshness(work, STALE_AT_ONCE)
             contest = await self._contest(site, device_type, free, arrivals, work)
-        grants = contest.grants()
-        for each in grants:
+        assignments = contest.assignments()
+        for each in assignments:
             self._assign(each, work)
-        arrived = [each for each in grants if each.task.id in arrivals]
-        await self.queues.lease(work, [each for each in grants if each.task.id not in arrivals], work.now + self.lease)
+        arrived = [each for each in assignments if each.task.id in arrivals]
+        await self.queues.lease(
+            work, [each for each in assignments if each.task.id not in arrivals], work.now + self.lease
+        )
         await self.queues.create_leased(work, arrived, work.now + self.lease)
         arrivals.take([each.task.id for each in arrived])
-        if contest.cut_short and len(grants) == self.leases_at_once:
+        if contest.cut_short and len(assignments) == self.leases_at_once:
             # More than one transaction's worth: others of the partition come first, then this again.
             work.send(DispatchRequested(device_type=device_type), Cause(site=site))
         for other in await self.supply.could_help(site, device_type, contest.unserved, work):
@@ -129,10 +133,47 @@ class DispatchHandlers:
             contest.feed(await waiting.some(*wanted))
         return contest
 
-    def _assign(self, grant: Grant, work: Work) -> None:
-        task, cause = grant.task, Cause.from_document(grant.task.cause)
+    def _assign(self, assignment: Assignment, work: Work) -> None:
+        task, cause = assignment.task, Cause.from_document(assignment.task.cause)
         if has_open_lease(task):
             # Nobody knows whether the device before is still at it; that somebody else is now, it has to know.
             work.send(revoked(task, "the lease had run out, and the task was given away"), cause)
-        step, order = grant.source.step, grant.source.order
-        work.send(assigned(task, task.fence + 1, grant.device, step, order, work.now + self.lease), cause)
+        step, order = assignment.source.step, assignment.source.order
+        work.send(assigned(task, task.fence + 1, assignment.device, step, order, work.now + self.lease), cause)
+
+
+class FollowUp(Protocol):
+    async def dispatch(self, device_types: Collection[tuple[str, str]], arrivals: Arrivals, work: Work) -> None:
+        """See to it that these device types, given as (site, device type), have a dispatch pass.
+
+        `arrivals` takes part in it; what is left there afterwards is the caller's to write.
+        """
+
+
+class WakeUps:
+    """A message to each device type brings about a pass in a transaction of its own."""
+
+    async def dispatch(self, device_types: Collection[tuple[str, str]], arrivals: Arrivals, work: Work) -> None:
+        for site, device_type in sorted(device_types):
+            work.send(DispatchRequested(device_type=device_type), Cause(site=site))
+
+
+@dataclass(frozen=True)
+class PassesAtOnce(WakeUps):
+    """Device types whose wake-ups come to this process have their pass at once, if they are few.
+
+    That saves a way through Kafka, a transaction, and writing as ready what is leased in the next moment. A pass is
+    an extra of the transaction: if it fails, the transaction is tried again with wake-ups in its place.
+    """
+
+    passes: DispatchHandlers
+    is_own: Callable[[str], bool]
+    """Whether the wake-ups of a device type come to this process."""
+
+    async def dispatch(self, device_types: Collection[tuple[str, str]], arrivals: Arrivals, work: Work) -> None:
+        own = {each for each in device_types if self.is_own(each[1])} if len(device_types) <= PASSES_AT_ONCE else set()
+        if not own or not work.take_extra():
+            own = set()
+        for site, device_type in sorted(own):
+            await self.passes.dispatch(site, device_type, arrivals, work)
+        await super().dispatch(set(device_types) - own, arrivals, work)

@@ -11,7 +11,7 @@ from libs.messaging.work import Work
 from services.execution.dispatch.domain import explanation as waiting
 from services.execution.dispatch.domain.explanation import DeviceType
 from services.execution.dispatch.domain.score import Source, is_fresh, score
-from services.execution.dispatch.handlers.supply import Supply
+from services.execution.dispatch.supply import Supply
 from services.execution.orders.domain.policies import Policies
 from services.execution.orders.domain.routing import Routing
 from services.execution.orders.domain.task import Task, TaskState

@@ -3,12 +3,21 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from libs.contracts.base import Message
+from libs.contracts.envelope import Cause
 from libs.contracts.execution import WorkOrderCompleted, WorkOrderHalted, WorkOrderProgressed
 from libs.contracts.task_generation import ExecutionRange, GenerateTasks
 from services.execution.orders.domain.routing import Routing
 from services.execution.orders.domain.work_order import Counts, WorkOrder, WorkOrderState
+
+
+class Asked(NamedTuple):
+    """A generation that this service asked for, to be asked for again when it does not arrive."""
+
+    command: GenerateTasks
+    cause: Cause
 
 
 def settle(

@@ -22,9 +22,9 @@ from services.execution.orders.domain.admission import admit, device_types, rele
 from services.execution.orders.domain.control import Control, steer
 from services.execution.orders.domain.decision import Decision, Effect
 from services.execution.orders.domain.policies import Policies
-from services.execution.orders.domain.settlement import settle
+from services.execution.orders.domain.settlement import Asked, settle
 from services.execution.orders.domain.work_order import WorkOrder
-from services.execution.orders.ports import Asked, Generations, Routings, Tasks, WorkOrders
+from services.execution.orders.ports import Generations, Routings, Tasks, WorkOrders
 
 Command = AdmitWorkOrder | WithdrawWorkOrder | ReleaseWorkOrder | Control
 

@@ -14,7 +14,7 @@ from services.execution.orders.domain.task import Task, TaskState, again
 from services.execution.orders.domain.work_order import WorkOrder, WorkOrderState
 from services.execution.progress.domain.correction import correct, retry_failed
 from services.execution.progress.domain.outcomes import begun, completed_event, completed_well, scrapped
-from services.execution.progress.domain.work_in_hand import BY_HAND, Statement, WorkInHand
+from services.execution.progress.domain.work_in_hand import BY_HAND, Reported, WorkInHand
 
 Command = HoldTask | ReleaseTask | RetryTask | CompleteTask | ScrapTask | CorrectTask
 
@@ -128,11 +128,11 @@ def _follow(
                 return retry_failed(hand, task, command, facts, cause, now)
             _ready(hand, again(task, hand.routing(task), _READY), command, cause, now)
         case CompleteTask():
-            said = _statement(task, command, Outcome.GOOD, cause, now)
-            _tell(hand, completed_well(hand, _taken(hand, task, command, cause), said), command, said)
+            reported = _reported(task, command, Outcome.GOOD, cause, now)
+            _tell(hand, completed_well(hand, _taken(hand, task, command, cause), reported), command, reported)
         case ScrapTask():
-            said = _statement(task, command, Outcome.SCRAP, cause, now)
-            _tell(hand, scrapped(hand, _taken(hand, task, command, cause), said), command, said)
+            reported = _reported(task, command, Outcome.SCRAP, cause, now)
+            _tell(hand, scrapped(hand, _taken(hand, task, command, cause), reported), command, reported)
         case CorrectTask():
             return correct(hand, task, command, facts, cause, now)
         case _:
@@ -163,15 +163,15 @@ def _taken(hand: WorkInHand, task: Task, command: Command, cause: Cause) -> Task
     return begun(hand, task).but(fence=task.fence + 1, device_id=BY_HAND, leased_type=None)
 
 
-def _tell(hand: WorkInHand, done: Task, command: CompleteTask | ScrapTask, said: Statement) -> None:
+def _tell(hand: WorkInHand, done: Task, command: CompleteTask | ScrapTask, reported: Reported) -> None:
     """Everybody, as of a device's report, and those who wait for an answer."""
-    hand.send(completed_event(hand, done, said), said.cause)
-    fence, at = said.report.fence, said.report.at
+    hand.send(completed_event(hand, done, reported), reported.cause)
+    fence, at = reported.report.fence, reported.report.at
     followed = by_hand.TaskControlFollowed(**_answer(command), fence=fence, attempt=done.attempt, at=at)
-    hand.send(followed, said.cause)
+    hand.send(followed, reported.cause)
 
 
-def _statement(task: Task, command: Command, outcome: Outcome, cause: Cause, now: datetime) -> Statement:
+def _reported(task: Task, command: Command, outcome: Outcome, cause: Cause, now: datetime) -> Reported:
     report = devices.TaskCompleted(
         task_id=task.id,
         fence=task.fence + 1,
@@ -181,11 +181,11 @@ def _statement(task: Task, command: Command, outcome: Outcome, cause: Cause, now
         outcome=outcome,
         reason=command.reason,
     )
-    return Statement(report, cause, now, command.by, command.request_id)
+    return Reported(report, cause, now, command.by, command.request_id)
 
 
 def _place(hand: WorkInHand, task: Task, command: Command, now: datetime) -> dict[str, Any]:
-    return hand.place(task, task.fence, BY_HAND, now) | {"by": command.by, "request_id": command.request_id}
+    return hand.event_fields(task, task.fence, BY_HAND, now) | {"by": command.by, "request_id": command.request_id}
 
 
 def _answer(command: Command) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from libs.contracts import execution
 from libs.contracts.devices import Outcome, TaskCompleted
 from services.execution.orders.domain.task import Pieces, Task, TaskState
 from services.execution.progress.domain.outcomes import attempt_failed, completed_event, completed_well
-from services.execution.progress.domain.work_in_hand import Statement, WorkInHand
+from services.execution.progress.domain.work_in_hand import Reported, WorkInHand
 
 
 def told(task: Task, report: TaskCompleted, wanted: int) -> Pieces | None:
@@ -34,7 +34,7 @@ def moves(task: Task, report: TaskCompleted, pieces: Pieces, wanted: int) -> exe
     return None
 
 
-def made(hand: WorkInHand, task: Task, pieces: Pieces, wanted: int, said: Statement) -> None:
+def made(hand: WorkInHand, task: Task, pieces: Pieces, wanted: int, reported: Reported) -> None:
     """Some pieces more. With all of them good the step is done; with scrap among them the rest is to be made anew."""
     before = task.pieces.under(pieces.fence)
     facts = {"pieces_good": pieces.good - before.good, "pieces_scrapped": pieces.scrapped - before.scrapped}
@@ -42,21 +42,21 @@ def made(hand: WorkInHand, task: Task, pieces: Pieces, wanted: int, said: Statem
     if _missing(pieces, wanted):
         goes_on = counted.moved_to(TaskState.RUNNING if task.state.live else task.state)
         hand.put(goes_on)
-        id_ = f"{task.id}#{said.report.fence}/{pieces.good}+{pieces.scrapped}"
-        hand.record(goes_on, said, "PIECES", False, id_=id_, **facts)
-        _progressed(hand, goes_on, wanted, said)
+        id_ = f"{task.id}#{reported.report.fence}/{pieces.good}+{pieces.scrapped}"
+        hand.record(goes_on, reported, "PIECES", False, id_=id_, **facts)
+        _progressed(hand, goes_on, wanted, reported)
     elif not pieces.scrapped:
-        done = completed_well(hand, counted, said, **facts)
-        hand.send(completed_event(hand, done, said), said.cause)
+        done = completed_well(hand, counted, reported, **facts)
+        hand.send(completed_event(hand, done, reported), reported.cause)
     else:
-        _progressed(hand, counted, wanted, said)
+        _progressed(hand, counted, wanted, reported)
         retry = task.attempt < hand.routing(task).steps[task.step].max_attempts
-        retry_at = said.now if retry else None
+        retry_at = reported.now if retry else None
         reason = f"{pieces.scrapped} of {wanted} pieces were scrapped"
-        place = hand.said_place(task, said)
+        place = hand.report_fields(task, reported)
         failed = execution.TaskFailed(**place, device_type=task.device_type, reason=reason, retry_at=retry_at)
-        hand.send(failed, said.cause)
-        attempt_failed(hand, counted, said, reason, retry_at, **facts)
+        hand.send(failed, reported.cause)
+        attempt_failed(hand, counted, reported, reason, retry_at, **facts)
 
 
 def _missing(pieces: Pieces, wanted: int) -> bool:
@@ -64,12 +64,12 @@ def _missing(pieces: Pieces, wanted: int) -> bool:
     return pieces.earlier + pieces.good + pieces.scrapped < wanted
 
 
-def _progressed(hand: WorkInHand, task: Task, wanted: int, said: Statement) -> None:
+def _progressed(hand: WorkInHand, task: Task, wanted: int, reported: Reported) -> None:
     progressed = execution.TaskProgressed(
-        **hand.said_place(task, said),
+        **hand.report_fields(task, reported),
         device_type=task.device_type,
         pieces=wanted,
         pieces_good=task.pieces.earlier + task.pieces.good,
         pieces_scrapped=task.pieces.scrapped,
     )
-    hand.send(progressed, said.cause)
+    hand.send(progressed, reported.cause)

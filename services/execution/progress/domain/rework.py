@@ -7,10 +7,10 @@ from libs.contracts.devices import TaskCompleted
 from services.execution.orders.domain.routing import Routing
 from services.execution.orders.domain.task import FRESH, NO_PIECES, Task, TaskState, again
 from services.execution.progress.domain.outcomes import completed_event, hold
-from services.execution.progress.domain.work_in_hand import Statement, WorkInHand
+from services.execution.progress.domain.work_in_hand import Reported, WorkInHand
 
 
-def reworked(hand: WorkInHand, task: Task, report: TaskCompleted, said: Statement) -> None:
+def reworked(hand: WorkInHand, task: Task, report: TaskCompleted, reported: Reported) -> None:
     """A device sends the execution back; what cannot be followed is held for an operator."""
     routing = hand.routing(task)
     step = report.rework_from_step or task.step
@@ -18,14 +18,14 @@ def reworked(hand: WorkInHand, task: Task, report: TaskCompleted, said: Statemen
     before = max(other.reworks for other in siblings)
     problem = _problem(routing, step, task.step, before, hand.policy(task).max_reworks)
     if problem is not None:
-        hold(hand, task, said, problem)
+        hold(hand, task, reported, problem)
         return
     void = voided(routing, step, siblings)
     hand.put(task)
-    send_back(hand, task, step, said, reworks=before + 1)
+    send_back(hand, task, step, reported, reworks=before + 1)
     hand.freed(task)
-    hand.record(task, said, "REWORK", False, voids=void)
-    hand.send(completed_event(hand, task, said), said.cause)
+    hand.record(task, reported, "REWORK", False, voids=void)
+    hand.send(completed_event(hand, task, reported), reported.cause)
 
 
 def _problem(routing: Routing, step: int, reporting: int, before: int, most: int) -> str | None:
@@ -38,7 +38,7 @@ def _problem(routing: Routing, step: int, reporting: int, before: int, most: int
     return None
 
 
-def send_back(hand: WorkInHand, task: Task, step: int, said: Statement, *, reworks: int | None = None) -> None:
+def send_back(hand: WorkInHand, task: Task, step: int, reported: Reported, *, reworks: int | None = None) -> None:
     """The step can be done anew, all behind it wait for it; `task` is the one that is spoken of: it is not revoked."""
     routing = hand.routing(task)
     for other in hand.of_execution(task):
@@ -47,9 +47,9 @@ def send_back(hand: WorkInHand, task: Task, step: int, said: Statement, *, rewor
         if other.state is TaskState.CANCELLED:
             continue
         if other.state.live and other.id != task.id:
-            hand.revoke(other, f"step {step} is to be done again", said.cause)
+            hand.revoke(other, f"step {step} is to be done again", reported.cause)
         state = TaskState.READY if other.step == step else TaskState.BLOCKED
-        fresh_until = said.now + FRESH if state is TaskState.READY else None
+        fresh_until = reported.now + FRESH if state is TaskState.READY else None
         back = again(other, routing, state, fresh_until).but(revised=True, pieces=NO_PIECES)
         hand.put(back if reworks is None else back.but(reworks=reworks))
         if state is TaskState.READY:

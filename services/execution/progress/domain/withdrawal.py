@@ -2,10 +2,10 @@
 
 from libs.contracts.base import Problem
 from services.execution.orders.domain.task import Task, TaskState, again, ready_task
-from services.execution.progress.domain.work_in_hand import Statement, WorkInHand
+from services.execution.progress.domain.work_in_hand import Reported, WorkInHand
 
 
-def make_room(hand: WorkInHand, task: Task, said: Statement) -> tuple[int | None, Problem | None]:
+def make_room(hand: WorkInHand, task: Task, reported: Reported) -> tuple[int | None, Problem | None]:
     """The plan without the replacement: the execution that was taken back for it, where one was; or why not.
 
     What is only planned is not asked for; otherwise the newest execution that is open is taken back.
@@ -20,7 +20,7 @@ def make_room(hand: WorkInHand, task: Task, said: Statement) -> tuple[int | None
         return None, None
     number = newest_open(hand, task)
     assert number is not None, "as many executions are open as are needed"
-    _withdraw(hand, task, number, said)
+    _withdraw(hand, task, number, reported)
     return number, None
 
 
@@ -53,36 +53,36 @@ def steps_of(hand: WorkInHand, task: Task) -> set[int]:
     return {step for id_ in hand.plan(task).snapshot_ids for step in hand.routings[id_].steps}
 
 
-def _withdraw(hand: WorkInHand, task: Task, number: int, said: Statement) -> None:
+def _withdraw(hand: WorkInHand, task: Task, number: int, reported: Reported) -> None:
     hand.count(task, "withdrawn")
     tasks = tasks_of(hand, task, number)
     if any(each.begun for each in tasks):
         hand.count(task, "begun", -1)
     for each in tasks:
         if each.state.live:
-            hand.revoke(each, "the execution is not needed any more", said.cause)
+            hand.revoke(each, "the execution is not needed any more", reported.cause)
         if not each.state.done:
             cancelled = each.moved_to(TaskState.CANCELLED, fresh_until=None, delayed_until=None)
             hand.put(cancelled)
     if not tasks:
-        _cancel_unstaged(hand, task, number, said)
+        _cancel_unstaged(hand, task, number, reported)
     id_ = f"{task.execution_key._replace(number=number)}/withdrawn"
-    fact = hand.fact(task.but(execution=number, step=0), id_, 0, "WITHDRAWN", False, said.now)
-    hand.facts.append({**fact, "by": said.by})
+    fact = hand.fact(task.but(execution=number, step=0), id_, 0, "WITHDRAWN", False, reported.now)
+    hand.facts.append({**fact, "by": reported.by})
 
 
-def _cancel_unstaged(hand: WorkInHand, task: Task, number: int, said: Statement) -> None:
+def _cancel_unstaged(hand: WorkInHand, task: Task, number: int, reported: Reported) -> None:
     """Its tasks are on their way: they are made as cancelled ones, and nobody makes them again."""
     order, plan = hand.orders[task.project_id], hand.plan(task)
     routing = hand.routings[plan.snapshot_for(number)]
     place = (task.site, task.project_id, task.line_id, task.recipe_code, number)
     for step in routing.first_steps:
-        made = ready_task(*place, step, routing, said.cause.as_document())
+        made = ready_task(*place, step, routing, reported.cause.as_document())
         hand.put(made.moved_to(TaskState.CANCELLED))
     hand.orders[order.id] = order.without(task.line_id, task.recipe_code, number)
 
 
-def restore(hand: WorkInHand, task: Task, said: Statement) -> None:
+def restore(hand: WorkInHand, task: Task, reported: Reported) -> None:
     """What was cancelled when the execution was given up is to be done after all."""
     for other in hand.of_execution(task):
         if other.state is not TaskState.CANCELLED:

@@ -10,8 +10,11 @@ from libs.contracts import devices
 from libs.contracts.base import Message
 from libs.contracts.devices import Report
 from libs.contracts.envelope import Cause
+from libs.contracts.task_generation import GenerateTasks
+from services.execution.dispatch.domain.arrivals import Arrivals
 from services.execution.orders.domain.policies import NO_POLICIES, Policies, Policy
 from services.execution.orders.domain.routing import Routing
+from services.execution.orders.domain.settlement import Asked, settle
 from services.execution.orders.domain.task import Task, TaskChange
 from services.execution.orders.domain.work_order import RecipePlan, WorkOrder
 
@@ -20,12 +23,22 @@ BY_HAND = "by-hand"
 
 
 class Out(NamedTuple):
+    """A message to be sent; `sequence` orders the states of an order."""
+
     message: Message
     cause: Cause
+    sequence: int | None = None
 
 
-class Statement(NamedTuple):
-    """What is said of a task: by a device, or by an operator in its place."""
+class Moved(NamedTuple):
+    """A work order as it is now, and the increments of (line, recipe, counter) that made it so."""
+
+    order: WorkOrder
+    increments: Counter[tuple[str, str, str]]
+
+
+class Reported(NamedTuple):
+    """What is reported of a task: by a device, or by an operator in its place."""
 
     report: Report
     cause: Cause
@@ -52,6 +65,10 @@ class WorkInHand:
     """By project: increments of (line, recipe, counter)."""
     causes: dict[str, Cause] = field(default_factory=dict)
     """By project: the message that moved it last."""
+    moved: dict[str, Moved] = field(default_factory=dict)
+    """By project: the work orders in which something was counted, once they are settled."""
+    asked: list[Asked] = field(default_factory=list)
+    """Ranges of executions that task generation is asked for."""
     out: list[Out] = field(default_factory=list)
     wake_ups: set[tuple[str, str]] = field(default_factory=set)
     """(site, device type) where a task became ready or a slot free."""
@@ -103,8 +120,26 @@ class WorkInHand:
         """Tell those among whom it was held that a slot is free."""
         self.wake_ups.add((task.site, task.held_by_type))
 
-    def send(self, message: Message, cause: Cause) -> None:
-        self.out.append(Out(message, cause))
+    def send(self, message: Message, cause: Cause, sequence: int | None = None) -> None:
+        self.out.append(Out(message, cause, sequence))
+
+    def settle(self, window: int, now: datetime) -> None:
+        """What was counted, taken in by the work orders: numbers, the next ranges of executions, completion."""
+        for project_id, counts in self.counts.items():
+            order, cause = self.orders[project_id], self.causes[project_id]
+            limit = self.policies.of(order.site).max_replacements
+            settled, increments, messages = settle(order, counts, self.routings, window, now, limit)
+            self.moved[project_id] = Moved(settled, increments)
+            for message, sequence in messages:
+                self.send(message, cause, sequence)
+                if isinstance(message, GenerateTasks):
+                    self.asked.append(Asked(message, cause))
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """What dispatch has to know of the decision before it is written."""
+        orders = self.orders | {id_: moved.order for id_, moved in self.moved.items()}
+        return Arrivals((self.tasks[id_] for id_ in self.created), orders)
 
     def revoke(self, task: Task, why: str, cause: Cause) -> None:
         """Tell the device that holds the task to leave it."""
@@ -116,13 +151,14 @@ class WorkInHand:
         self.freed(task)
 
     def record(
-        self, task: Task, said: Statement, outcome: str, ends: bool, *, id_: str | None = None, **more: Any
+        self, task: Task, reported: Reported, outcome: str, ends: bool, *, id_: str | None = None, **more: Any
     ) -> None:
-        """A fact for the ledger; its id is the task and the fence under which it was said, unless there are more."""
-        by = {"by": said.by, "reason": getattr(said.report, "reason", None)} if said.by else {}
-        fact = self.fact(task, id_ or f"{task.id}#{said.report.fence}", said.report.fence, outcome, ends, said.now)
-        reported = {"device_id": said.report.device_id, "reported_at": said.report.at}
-        self.facts.append({**fact, **reported, **by, **more})
+        """A fact for the ledger; its id is the task and the fence of the report, unless there are more under it."""
+        report, by = reported.report, reported.by
+        person = {"by": by, "reason": getattr(report, "reason", None)} if by else {}
+        fact = self.fact(task, id_ or f"{task.id}#{report.fence}", report.fence, outcome, ends, reported.now)
+        device = {"device_id": report.device_id, "reported_at": report.at}
+        self.facts.append({**fact, **device, **person, **more})
 
     def fact(self, task: Task, id_: str, fence: int, outcome: str, ends: bool, now: datetime) -> dict[str, Any]:
         """What every entry of the ledger says."""
@@ -141,7 +177,7 @@ class WorkInHand:
             "at": now,
         }
 
-    def place(self, task: Task, fence: int, device_id: str, at: datetime) -> dict[str, Any]:
+    def event_fields(self, task: Task, fence: int, device_id: str, at: datetime) -> dict[str, Any]:
         """What every event about a task says."""
         return {
             "task_id": task.id,
@@ -157,9 +193,11 @@ class WorkInHand:
             "at": at,
         }
 
-    def said_place(self, task: Task, said: Statement) -> dict[str, Any]:
-        return self.place(task, said.report.fence, said.report.device_id, said.report.at) | {
-            "by": said.by,
-            "request_id": said.request_id,
-            "warning": said.warning,
+    def report_fields(self, task: Task, reported: Reported) -> dict[str, Any]:
+        """What every event about a task that follows from a report says."""
+        report = reported.report
+        return self.event_fields(task, report.fence, report.device_id, report.at) | {
+            "by": reported.by,
+            "request_id": reported.request_id,
+            "warning": reported.warning,
         }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
-from services.execution.dispatch.handlers.follow_up import FollowUp
+from services.execution.dispatch.handlers.passes import FollowUp
 from services.execution.orders.domain.policies import Policies
 from services.execution.orders.domain.routing import Routing
 from services.execution.orders.domain.task import Task
@@ -13,7 +13,6 @@ from services.execution.orders.ports import Generations, Routings, Tasks, WorkOr
 from services.execution.progress.domain.by_hand import Command, decide, revives
 from services.execution.progress.domain.withdrawal import newest_open, steps_of
 from services.execution.progress.domain.work_in_hand import WorkInHand
-from services.execution.progress.handlers.settling import arrivals_of, send_all, settle_orders
 from services.execution.progress.ports import Ledger
 
 EXECUTIONS_AT_ONCE = 50
@@ -40,15 +39,17 @@ class ByHandHandlers:
             if task is not None and revives(task, message.data):
                 await self._load_newest_open(hand, task, work)
             decide(hand, message.data, known, message.cause, work.now)
+        hand.settle(self.window, work.now)
+        for answer, cause, sequence in hand.out:
+            work.send(answer, cause, sequence=sequence)
         await self.ledger.append(work, hand.facts)
         await self.tasks.save(work, hand.changes)
         # Reports come in on another topic, maybe in another process, at the same moment: whoever writes a task of
         # an execution that was decided about here must not do so without knowing.
         await self.tasks.touch(work, _beside(hand))
-        send_all(hand, work)
-        moved = await settle_orders(hand, self.generations, self.window, work)
-        await self.orders.save(work, [order for order, _ in moved.values()])
-        arrivals = arrivals_of(hand, moved)
+        await self.orders.save(work, [moved.order for moved in hand.moved.values()])
+        await self.generations.ask(work, hand.asked)
+        arrivals = hand.arrivals
         await self.follow_up.dispatch(hand.wake_ups, arrivals, work)
         await self.tasks.create(work, arrivals.left)
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from libs.contracts.devices import Report
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
-from services.execution.dispatch.handlers.follow_up import FollowUp
+from services.execution.dispatch.handlers.passes import FollowUp
 from services.execution.orders.domain.policies import Policies
 from services.execution.orders.domain.routing import Routing
 from services.execution.orders.ports import Generations, Routings, Tasks, WorkOrders
 from services.execution.progress.domain.outcomes import Backoff
-from services.execution.progress.domain.progress import Reported, apply, needs_siblings
-from services.execution.progress.domain.work_in_hand import WorkInHand
-from services.execution.progress.handlers.settling import arrivals_of, send_all, settle_orders
+from services.execution.progress.domain.progress import apply, needs_siblings
+from services.execution.progress.domain.work_in_hand import Reported, WorkInHand
 from services.execution.progress.ports import Ledger
 
 
@@ -31,14 +30,16 @@ class ProgressHandlers:
 
     async def on_reports(self, run: Sequence[Incoming[Report]], work: Work) -> None:
         hand = await self._load(run, work)
-        reported = (Reported(message.data, message.cause, message.warning) for message in run)
-        apply(hand, reported, work.now, self.backoff)
+        reported = (Reported(each.data, each.cause, work.now, warning=each.warning) for each in run)
+        apply(hand, reported, self.backoff)
+        hand.settle(self.window, work.now)
+        for message, cause, sequence in hand.out:
+            work.send(message, cause, sequence=sequence)
         await self.ledger.append(work, hand.facts)
         await self.tasks.save(work, hand.changes)
-        send_all(hand, work)
-        moved = await settle_orders(hand, self.generations, self.window, work)
-        await self.orders.add(work, moved)
-        arrivals = arrivals_of(hand, moved)
+        await self.orders.add(work, hand.moved)
+        await self.generations.ask(work, hand.asked)
+        arrivals = hand.arrivals
         await self.follow_up.dispatch(hand.wake_ups, arrivals, work)
         await self.tasks.create(work, arrivals.left)
 

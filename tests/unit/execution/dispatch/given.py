@@ -7,7 +7,7 @@ from libs.contracts import execution
 from libs.contracts.base import Priority
 from libs.contracts.catalog import OnExhausted
 from libs.contracts.devices import DeviceState
-from services.execution.dispatch.domain.dispatch_pass import Contest, FreeDevice, Grant, Head, Slots
+from services.execution.dispatch.domain.dispatch_pass import Assignment, Contest, FreeDevice, Head, Slots
 from services.execution.dispatch.domain.score import Source
 from services.execution.equipment.domain.device import Device
 from services.execution.orders.domain.policies import Aging, Rule
@@ -86,7 +86,7 @@ def decide(
     most: int = 500,
     now: datetime = NOW,
     aging: Aging | None = None,
-) -> list[Grant]:
+) -> list[Assignment]:
     """As the handler does it, with lists in the place of the database."""
     sorted_stock = {key: (source, in_source_order(tasks)) for key, (source, tasks) in stock.items()}
     heads = [
@@ -96,7 +96,7 @@ def decide(
     while (wanted := contest.wanted()) is not None:
         source, skip, limit = wanted
         contest.feed(sorted_stock[source.key][1][skip : skip + limit])
-    return contest.grants()
+    return contest.assignments()
 
 
 def stocked(*sources: tuple[Source, list[Task]]) -> dict[str, tuple[Source, list[Task]]]:

@@ -11,7 +11,7 @@ from libs.messaging.memory import MemoryStore, MemoryTransaction
 from libs.messaging.work import Work
 from services.execution.dispatch.domain.arrivals import Arrivals
 from services.execution.dispatch.domain.score import Source
-from services.execution.dispatch.handlers.ready_queue import ReadyQueue
+from services.execution.dispatch.supply import ReadyQueue
 from services.execution.orders.domain.keys import QueueKey
 from services.execution.orders.domain.ready import HeadRow, in_order
 from services.execution.orders.domain.task import FRESH_SCORE, Task, TaskState

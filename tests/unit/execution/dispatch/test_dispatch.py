@@ -23,31 +23,35 @@ POWER = Requirement(property="laser.power", at_least=4, unit="kW")
 FOUR_KW = {"laser.power": Quantity(value=4, unit="kW")}
 
 
-def executions(grants: list[Any]) -> list[int]:
-    return [grant.task.execution for grant in grants]
+def executions(given: list[Any]) -> list[int]:
+    return [each.task.execution for each in given]
 
 
 def test_ties_go_to_the_older_order_then_the_lower_execution() -> None:
     older = Source(order("B", ordered_at=NOW - timedelta(days=1)), CHAIN, 1)
     younger = Source(order("A"), CHAIN, 1)
     stock = stocked((younger, [waiting(younger, 1)]), (older, [waiting(older, 2), waiting(older, 1)]))
-    grants = decide(stock, [FreeDevice(device(slots=9), 9)])
-    assert [(grant.source.order.id, grant.task.execution) for grant in grants] == [("B", 1), ("B", 2), ("A", 1)]
+    given = decide(stock, [FreeDevice(device(slots=9), 9)])
+    assert [(each.source.order.id, each.task.execution) for each in given] == [
+        ("B", 1),
+        ("B", 2),
+        ("A", 1),
+    ]
 
 
 def test_every_slot_gets_one_task_and_no_device_more_than_its_slots() -> None:
     source = Source(order(), CHAIN, 1)
     free = [FreeDevice(device("one"), 1), FreeDevice(device("three", slots=3), 3), FreeDevice(device("none"), 0)]
-    grants = decide(stocked((source, [waiting(source, number) for number in range(1, 9)])), free)
-    assert executions(grants) == [1, 2, 3, 4]
-    assert Counter(grant.device.id for grant in grants) == {"one": 1, "three": 3}
+    given = decide(stocked((source, [waiting(source, number) for number in range(1, 9)])), free)
+    assert executions(given) == [1, 2, 3, 4]
+    assert Counter(each.device.id for each in given) == {"one": 1, "three": 3}
 
 
 def test_what_is_begun_is_finished_before_more_is_begun() -> None:
     first, last = Source(order(), CHAIN, 1), Source(order(), CHAIN, 3)
     begun = waiting(last, 7, fresh=True)
-    grants = decide(stocked((first, [waiting(first, 1)]), (last, [begun])), [FreeDevice(device(), 1)])
-    assert [grant.task for grant in grants] == [begun], "15 for the third step, 10 for the two steps behind a first"
+    given = decide(stocked((first, [waiting(first, 1)]), (last, [begun])), [FreeDevice(device(), 1)])
+    assert [each.task for each in given] == [begun], "15 for the third step, 10 for the two steps behind a first"
 
 
 def test_no_more_than_one_transaction_takes() -> None:
@@ -60,27 +64,30 @@ class TestCapability:
     def test_a_demanding_task_gets_the_device_that_can_though_others_are_emptier(self) -> None:
         demanding = Source(order(), recipe(step(1, requires=(POWER,))), 1)
         free = [FreeDevice(device("weak", slots=5), 5), FreeDevice(device("strong", properties=FOUR_KW), 1)]
-        grants = decide(stocked((demanding, [waiting(demanding, 1), waiting(demanding, 2)])), free)
-        assert [(grant.task.execution, grant.device.id) for grant in grants] == [(1, "strong")]
+        given = decide(stocked((demanding, [waiting(demanding, 1), waiting(demanding, 2)])), free)
+        assert [(each.task.execution, each.device.id) for each in given] == [(1, "strong")]
 
     def test_an_undemanding_task_leaves_the_able_device_free(self) -> None:
         plain, demanding = Source(order("A"), CHAIN, 1), Source(order("B"), recipe(step(1, requires=(POWER,))), 1)
         free = [FreeDevice(device("strong", properties=FOUR_KW), 1), FreeDevice(device("weak"), 1)]
-        grants = decide(stocked((plain, [waiting(plain, 1)]), (demanding, [waiting(demanding, 1)])), free)
-        assert {(grant.source.order.id, grant.device.id) for grant in grants} == {("A", "weak"), ("B", "strong")}
+        given = decide(stocked((plain, [waiting(plain, 1)]), (demanding, [waiting(demanding, 1)])), free)
+        assert {(each.source.order.id, each.device.id) for each in given} == {
+            ("A", "weak"),
+            ("B", "strong"),
+        }
 
     def test_a_group(self) -> None:
         grouped = Source(order(), recipe(step(1, device_group="hall-2")), 1)
         free = [FreeDevice(device("elsewhere"), 1), FreeDevice(device("there", groups=("hall-2",)), 1)]
-        assert [grant.device.id for grant in decide(stocked((grouped, [waiting(grouped, 1)])), free)] == ["there"]
+        assert [each.device.id for each in decide(stocked((grouped, [waiting(grouped, 1)])), free)] == ["there"]
 
     def test_what_nobody_can_do_holds_nobody_up_and_is_named(self) -> None:
         plain = Source(order("A", priority=Priority.LOW), CHAIN, 1)
         demanding = Source(order("B", priority=Priority.URGENT), recipe(step(1, requires=(POWER,))), 1)
         stock = stocked((plain, [waiting(plain, 1)]), (demanding, [waiting(demanding, 1)]))
-        (grant,) = decide(stock, [FreeDevice(device("weak"), 1)])
-        assert grant.source is plain
-        (passed_over,) = grant.explanation["alternatives"]
+        (first,) = decide(stock, [FreeDevice(device("weak"), 1)])
+        assert first.source is plain
+        (passed_over,) = first.explanation["alternatives"]
         assert passed_over["task_id"].startswith("B/")
         assert passed_over["lost"] == "weak lacks laser.power ≥ 4 kW"
 
@@ -96,17 +103,17 @@ class TestReservations:
             Source(order("S", priority=Priority.LOW), recipe(step(1, expected_seconds=90.0), code="short"), 1),
         )
         stock = stocked((long, [waiting(long, 1)]), (short, [waiting(short, 1)]))
-        (grant,) = decide(stock, [FreeDevice(device(), 1, self.BOOKED)])
-        assert grant.source is short
-        assert "reserved for maintenance" in grant.explanation["alternatives"][0]["lost"]
+        (first,) = decide(stock, [FreeDevice(device(), 1, self.BOOKED)])
+        assert first.source is short
+        assert "reserved for maintenance" in first.explanation["alternatives"][0]["lost"]
 
     def test_a_reserved_order_has_its_device_for_itself(self) -> None:
         span = Span("R", ReservationKind.ORDER, NOW - timedelta(hours=1), NOW + timedelta(hours=1), "planner", "mine")
         mine = Source(order("mine", priority=Priority.LOW), CHAIN, 1)
         other = Source(order("other", priority=Priority.URGENT), CHAIN, 1)
         stock = stocked((mine, [waiting(mine, 1)]), (other, [waiting(other, 1)]))
-        (grant,) = decide(stock, [FreeDevice(device(), 1, Availability((span,)))])
-        assert grant.source is mine
+        (first,) = decide(stock, [FreeDevice(device(), 1, Availability((span,)))])
+        assert first.source is mine
 
 
 def test_the_explanation_names_score_parts_and_why_the_best_others_lost() -> None:
@@ -116,8 +123,8 @@ def test_the_explanation_names_score_parts_and_why_the_best_others_lost() -> Non
         (urgent, [waiting(urgent, 1, fresh=True), waiting(urgent, 2)]),
         (low, [waiting(low, number) for number in range(1, 9)]),
     )
-    (grant,) = decide(stock, [FreeDevice(device(), 1)])
-    explained = grant.explanation
+    (first,) = decide(stock, [FreeDevice(device(), 1)])
+    explained = first.explanation
     assert explained["score"] == 40 + 6 + 5 * 1 + 15
     assert explained["parts"] == {"priority": 40, "deadline": 6, "waiting": 5, "aging": 0, "continuity": 15}
     others = ["U/L/frame/2/2", "V/L/frame/1/1"]
@@ -216,11 +223,12 @@ def test_every_decision_is_the_argmax_of_thousands(seed: int, rule: Rule) -> Non
     ]
     aging = Aging()
     for most in (1, 5, 500):
-        grants = decide(stock, free, rule, most, aging=aging)
-        assert [grant.task.id for grant in grants] == Oracle(rule, aging).winners(stock, free, most)
+        given = decide(stock, free, rule, most, aging=aging)
+        assert [each.task.id for each in given] == Oracle(rule, aging).winners(stock, free, most)
         assert all(
             count <= {f.device.id: f.free for f in free}[id_]
-            for id_, count in Counter(grant.device.id for grant in grants).items()
+            for id_, count in Counter(each.device.id for each in given).items()
         )
-        for grant in grants:
-            assert unfit(next(each for each in free if each.device is grant.device), grant.source, NOW) is None
+        for each in given:
+            (slot,) = (slot for slot in free if slot.device is each.device)
+            assert unfit(slot, each.source, NOW) is None

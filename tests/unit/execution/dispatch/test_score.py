@@ -48,8 +48,8 @@ def test_low_is_served_though_urgent_orders_never_end() -> None:
         now = NOW + timedelta(hours=hour)
         urgent = Source(order("urgent", priority=Priority.URGENT, ordered_at=now, released_at=now), CHAIN, 1)
         stock = stocked((low, [waiting(low, 1)]), (urgent, [waiting(urgent, 1)]))
-        (grant,) = decide(stock, [FreeDevice(device(), 1)], now=now)
-        if grant.source is low:
+        (assignment,) = decide(stock, [FreeDevice(device(), 1)], now=now)
+        if assignment.source is low:
             break
         waited = hour
     assert 24 * 4 < waited < 24 * 6, "30 for the priority and 10 for the waiting steps, at 10 a day after the first"
@@ -66,16 +66,16 @@ def test_low_is_served_though_urgent_orders_never_end() -> None:
 def test_rules_within_an_order(rule: Rule, order_of_steps: list[int]) -> None:
     sources = [Source(order(), CHAIN, number) for number in (3, 1, 2)]
     stock = stocked(*((source, [waiting(source, 10 - source.number)]) for source in sources))
-    grants = decide(stock, [FreeDevice(device(slots=3), 3)], rule)
-    assert [grant.source.number for grant in grants] == order_of_steps
+    assignments = decide(stock, [FreeDevice(device(slots=3), 3)], rule)
+    assert [assignment.source.number for assignment in assignments] == order_of_steps
 
 
 def test_the_earliest_due_date_goes_first_and_none_last() -> None:
     deadlines = {"A": None, "B": NOW + timedelta(days=2), "C": NOW - timedelta(days=1)}
     sources = [Source(order(name, deadline=due), CHAIN, 1) for name, due in deadlines.items()]
     stock = stocked(*((source, [waiting(source, 1)]) for source in sources))
-    grants = decide(stock, [FreeDevice(device(slots=3), 3)], Rule.EARLIEST_DUE_DATE)
-    assert [grant.source.order.id for grant in grants] == ["C", "B", "A"]
+    assignments = decide(stock, [FreeDevice(device(slots=3), 3)], Rule.EARLIEST_DUE_DATE)
+    assert [assignment.source.order.id for assignment in assignments] == ["C", "B", "A"]
 
 
 def test_a_fresh_task_gains_its_bonus_once() -> None:

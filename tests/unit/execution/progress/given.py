@@ -15,8 +15,8 @@ from services.execution.orders.domain.task import Task, TaskState, ready_task
 from services.execution.orders.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState
 from services.execution.progress.domain.by_hand import decide
 from services.execution.progress.domain.outcomes import Backoff
-from services.execution.progress.domain.progress import Reported, apply
-from services.execution.progress.domain.work_in_hand import WorkInHand
+from services.execution.progress.domain.progress import apply
+from services.execution.progress.domain.work_in_hand import Reported, WorkInHand
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 CAUSE = Cause(site="main", correlation_id="c", causation_id="m", traceparent=None)
@@ -104,7 +104,7 @@ def started(step: int, fence: int = 1) -> devices.TaskStarted:
 
 
 def when(on: WorkInHand, *reports: devices.Report, site: str = "main") -> WorkInHand:
-    apply(on, [Reported(report, replace(CAUSE, site=site)) for report in reports], NOW, BACKOFF)
+    apply(on, [Reported(report, replace(CAUSE, site=site), NOW) for report in reports], BACKOFF)
     return on
 
 

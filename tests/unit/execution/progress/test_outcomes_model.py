@@ -21,8 +21,8 @@ from services.execution.orders.domain.task import Task, TaskState, ready_task
 from services.execution.orders.domain.work_order import RecipePlan, WorkOrderState
 from services.execution.progress.domain.by_hand import decide
 from services.execution.progress.domain.outcomes import Backoff
-from services.execution.progress.domain.progress import Reported, apply
-from services.execution.progress.domain.work_in_hand import WorkInHand
+from services.execution.progress.domain.progress import apply
+from services.execution.progress.domain.work_in_hand import Reported, WorkInHand
 from tests.unit.execution.progress.given import (
     CAUSE,
     CHAIN,
@@ -69,7 +69,7 @@ class World:
 
     def report(self, report: devices.Report) -> None:
         hand = self._in_hand()
-        apply(hand, [Reported(report, CAUSE)], NOW, AT_ONCE)
+        apply(hand, [Reported(report, CAUSE, NOW)], AT_ONCE)
         self.reports.append(report)
         self._after(hand)
 
