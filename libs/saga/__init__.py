@@ -1,7 +1,7 @@
 """Sagas as tables: a definition that a reader takes in at a glance, and a small pure engine that runs it."""
 
 from libs.saga.definition import Definition, Definitions, Step, UnknownDefinition
-from libs.saga.engine import Saga, SagaStatus, Sent, abort, advance, expire, retry_undo, skip_undo, start
+from libs.saga.engine import Saga, SagaStatus, Sent, abort, advance, can_abort, expire, retry_undo, skip_undo, start
 
 __all__ = [
     "Definition",
@@ -13,6 +13,7 @@ __all__ = [
     "UnknownDefinition",
     "abort",
     "advance",
+    "can_abort",
     "expire",
     "retry_undo",
     "skip_undo",

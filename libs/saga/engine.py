@@ -145,9 +145,14 @@ def fail(
     return _next_undo(definition, failed, now)
 
 
+def can_abort(definition: Definition, saga: Saga) -> bool:
+    """Whether the saga can still be turned back: it runs forward, in a step that silence may fail."""
+    return saga.status is SagaStatus.RUNNING and definition.by_name[saga.step].can_fail
+
+
 def abort(definition: Definition, saga: Saga, problems: tuple[Problem, ...], now: datetime) -> tuple[Saga, list[Sent]]:
-    """Somebody wants the saga undone. Too late once its last step, which only goes forward, has begun."""
-    if saga.status is not SagaStatus.RUNNING or not definition.by_name[saga.step].can_fail:
+    """Turn the saga back for the given reasons; one for which that is too late stays as it is."""
+    if not can_abort(definition, saga):
         return saga, []
     return fail(definition, saga, problems, now, itself=True)
 

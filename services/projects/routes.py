@@ -2,25 +2,25 @@
 
 from typing import get_args
 
-from libs.contracts import execution, topics
+from libs.contracts import topics
 from libs.contracts.base import Message
 from libs.contracts.erp import OrderCancelled, OrderRequested
 from libs.messaging.routes import Handler, Subscription, Tick
 from libs.saga import Definitions
 from services.projects.domain.commands import Command
+from services.projects.domain.progress import Numbers
 from services.projects.domain.steering import Answer
 from services.projects.handlers import ProjectHandlers
 from services.projects.saga import DEFINITIONS
 
 
 def routes(handlers: ProjectHandlers, definitions: Definitions = DEFINITIONS) -> tuple[Subscription, ...]:
-    """What the sagas wait for is taken from their tables, topic by topic; the rest is listed."""
+    """The replies of participants, as the tables of the sagas name them; the rest is listed."""
     moved: dict[topics.Topic, dict[type[Message], Handler]] = {
         topic: dict.fromkeys(replies, handlers.on_replies) for topic, replies in definitions.replies.items()
     }
     moved.setdefault(topics.EXECUTION_EVENTS, {}).update(
-        dict.fromkeys(get_args(Answer), handlers.on_answers)
-        | dict.fromkeys((execution.WorkOrderProgressed, execution.WorkOrderCompleted), handlers.on_progress)
+        dict.fromkeys(get_args(Answer), handlers.on_answers) | dict.fromkeys(get_args(Numbers), handlers.on_progress)
     )
     return (
         Subscription(

@@ -1,4 +1,4 @@
-"""The activation saga: the table that takes an order from PLANNING to ACTIVE, or back without a trace."""
+"""The sagas as tables: activation, from PLANNING to ACTIVE or back without a trace, and rebase."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from services.projects.domain.project import Project
 
 
 def context_of(project: Project, window: int) -> dict[str, Any]:
-    """What the saga needs of the order; what it learns on the way is added by the steps."""
+    """What a saga needs of the order; its steps add what they learn."""
     return {
         "activation_id": project.activation_id,
         "project_id": project.id,
@@ -36,7 +36,7 @@ def learn_definitions(reply: catalog.OrderResolved) -> dict[str, Any]:
 
 
 def definitions(context: Context) -> dict[str, Any]:
-    return {"definitions": [_definition(each) for each in context["definitions"]]}
+    return {"definitions": [catalog.Definition.in_text(each) for each in context["definitions"]]}
 
 
 def learn_snapshots(reply: snapshot.SnapshotsFrozen) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def learn_snapshots(reply: snapshot.SnapshotsFrozen) -> dict[str, Any]:
 
 
 def work_order(context: Context) -> dict[str, Any]:
-    """The order with everything that the shop floor will need of its recipes."""
+    """The order with everything that execution needs of its recipes."""
     order = {name: context[name] for name in ("order_id", "priority", "deadline", "ordered_at")}
     return order | routings_and_lines(context)
 
@@ -86,7 +86,7 @@ def first_windows(context: Context) -> dict[str, Any]:
         if definition["kind"] == "recipe"
     }
     recipes = sum(len(line["recipes"]) for line in context["resolved"])
-    # An order of very many lines shares ten windows among them, so that no activation grows without bound.
+    # More than ten recipes share ten windows, so that the activation of an order of many lines stays bounded.
     window = max(1, min(context["window"], 10 * context["window"] // recipes))
     ranges = tuple(
         task_generation.ExecutionRange(
@@ -109,7 +109,7 @@ def _recipe_snapshots(context: Context) -> dict[str, str]:
 
 
 def _steps(recipe: catalog.RecipeContent) -> tuple[execution.RoutingStep, ...]:
-    """The steps with their predecessors spelled out: none given means the step listed before."""
+    """The steps with explicit predecessors; a step that names none follows the one listed before it."""
     steps: list[execution.RoutingStep] = []
     for step in recipe.steps:
         before = tuple(earlier.step for earlier in steps[-1:])
@@ -118,17 +118,13 @@ def _steps(recipe: catalog.RecipeContent) -> tuple[execution.RoutingStep, ...]:
     return tuple(steps)
 
 
-def _definition(stored: dict[str, Any]) -> dict[str, Any]:
-    """As it is frozen; a saga of an earlier release may have kept the content as a JSON object."""
-    return catalog.Definition.in_text(stored)
-
-
 def _recipe(stored: dict[str, Any]) -> catalog.RecipeContent:
-    return catalog.RecipeContent.model_validate_json(_definition(stored)["content"])
+    """The recipe in a stored definition, whose content a saga of an earlier release may hold as a JSON object."""
+    return catalog.RecipeContent.model_validate_json(catalog.Definition.in_text(stored)["content"])
 
 
 def rebased_routings(context: Context) -> dict[str, Any]:
-    """The same that an activation would admit, for a work order that is released already."""
+    """What an activation would admit, for a work order that is already released."""
     return {"from_execution": context["from_execution"], **routings_and_lines(context)}
 
 
@@ -204,8 +200,8 @@ REBASE = Definition(
         ),
     ),
 )
-"""A deliberate change of what a released order builds. Its last step is decided by the shop floor alone, at once."""
+"""A deliberate change of what a released order builds. Execution alone decides its last step, at once."""
 
 DEFINITIONS = Definitions(ACTIVATION, REBASE)
-"""Every table under which a saga may run. Another row is another version: the table of before stays beside it, so that
-what has begun goes on as it began."""
+"""Every table under which a saga may run. A change of rows is a new version; the old table stays in the list, so that
+a saga goes on under the version that it began with."""

@@ -1,73 +1,63 @@
-"""What operators ask for, against the state of the project."""
+"""Commands of operators, decided by the state of the project."""
 
 from datetime import datetime
 from typing import assert_never
 
+from libs.contracts import projects
 from libs.contracts.base import Problem
 from libs.contracts.envelope import Cause
-from libs.contracts.projects import (
-    ActivateProject,
-    CancelProject,
-    ChangeProject,
-    PauseProject,
-    ProjectState,
-    RebaseProject,
-    ResumeProject,
-    UnstickActivation,
-)
-from services.projects.domain import rebase, steering
-from services.projects.domain.project import Out, Project, Wish
+from libs.contracts.projects import ProjectState
+from services.projects.domain import activation, rebase, steering
+from services.projects.domain.decision import Decision, Unstick
+from services.projects.domain.project import Project
 from services.projects.domain.rejection import refuse
 
 Command = (
-    ActivateProject | PauseProject | ResumeProject | CancelProject | ChangeProject | RebaseProject | UnstickActivation
+    projects.ActivateProject
+    | projects.PauseProject
+    | projects.ResumeProject
+    | projects.CancelProject
+    | projects.ChangeProject
+    | projects.RebaseProject
+    | projects.UnstickActivation
 )
 
 ALLOWED: dict[type[Command], frozenset[ProjectState]] = {
-    ActivateProject: frozenset({ProjectState.PLANNING}),
-    PauseProject: frozenset({ProjectState.ACTIVE}),
-    ResumeProject: frozenset({ProjectState.PAUSED}),
-    CancelProject: frozenset(
-        {ProjectState.PLANNING, ProjectState.ACTIVATING, ProjectState.ACTIVE, ProjectState.PAUSED}
-    ),
-    ChangeProject: frozenset({ProjectState.ACTIVE, ProjectState.PAUSED}),
-    RebaseProject: frozenset({ProjectState.ACTIVE, ProjectState.PAUSED}),
-    UnstickActivation: frozenset({ProjectState.ACTIVATING}),
+    projects.ActivateProject: frozenset({ProjectState.PLANNING}),
+    projects.PauseProject: frozenset({ProjectState.ACTIVE}),
+    projects.ResumeProject: frozenset({ProjectState.PAUSED}),
+    projects.CancelProject: steering.RELEASED | {ProjectState.PLANNING, ProjectState.ACTIVATING},
+    projects.ChangeProject: steering.RELEASED,
+    projects.RebaseProject: steering.RELEASED,
+    projects.UnstickActivation: frozenset({ProjectState.ACTIVATING}),
 }
 """The states in which each command makes sense."""
 
 
-def decide(project: Project | None, command: Command, cause: Cause, now: datetime) -> tuple[Project | None, list[Out]]:
-    """What the command sends off; a refusal leaves the very same project and says why."""
+def decide(project: Project | None, command: Command, cause: Cause, now: datetime) -> Decision:
+    """Follow a command, or refuse it with the reason."""
     name = command.TYPE.split(".")[-2]
     if project is None:
-        problem = Problem(
-            code="UNKNOWN_PROJECT", path="project_id", message=f"there is no project {command.project_id}"
-        )
-        return None, refuse(command.project_id, name, [problem], now)
+        message = f"there is no project {command.project_id}"
+        problem = Problem(code="UNKNOWN_PROJECT", path="project_id", message=message)
+        return refuse(command.project_id, name, [problem], now)
     if project.state not in ALLOWED[type(command)]:
         message = f"the project is {project.state}: no {name} now"
-        return project, refuse(project.id, name, [Problem(code="NOT_ALLOWED", path="state", message=message)], now)
+        return refuse(project.id, name, [Problem(code="NOT_ALLOWED", path="state", message=message)], now)
     match command:
-        case ActivateProject() | UnstickActivation():
-            return project, []
-        case RebaseProject():
-            if project.rebasing:
-                problem = Problem(code="NOT_ALLOWED", path="", message="another rebase of the project is under way")
-                return project, refuse(project.id, name, [problem], now)
-            return rebase.begin(project), []
-        case PauseProject():
-            return project, steering.ask_to_pause(project)
-        case ResumeProject():
-            return project, steering.ask_to_resume(project)
-        case CancelProject(reason=reason):
-            if project.wish is not None and project.wish.order is None:
-                return project, []
-            wish = Wish(by="operator", revision=project.revision, reason=reason, cause=cause.as_document())
-            return steering.ask_for_cancellation(project, wish, now)
-        case ChangeProject(priority=priority, deadline=deadline, lines=targets):
-            if problems := steering.unknown_lines(project, targets):
-                return project, refuse(project.id, name, problems, now)
-            return project, steering.ask_for_operators_change(project, priority, deadline, targets)
+        case projects.ActivateProject():
+            return activation.begin(project, now)
+        case projects.UnstickActivation(decision=decision):
+            return Decision(effect=Unstick(decision))
+        case projects.RebaseProject():
+            return rebase.begin(project, command, now)
+        case projects.PauseProject():
+            return steering.ask_to(project, "pause")
+        case projects.ResumeProject():
+            return steering.ask_to(project, "resume")
+        case projects.CancelProject(reason=reason):
+            return steering.cancel_for_operator(project, reason, cause, now)
+        case projects.ChangeProject():
+            return steering.change_for_operator(project, command, now)
         case _:
             assert_never(command)

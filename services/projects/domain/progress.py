@@ -1,11 +1,15 @@
-"""The numbers of a work order on their way to the ERP: cumulative, coalesced, never older than what was told."""
+"""Progress for the ERP: the numbers of a work order, cumulative, coalesced, never older than those sent before."""
 
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from libs.contracts.erp import LineProgress, OrderCompleted, OrderProgressed
 from libs.contracts.execution import WorkOrderCompleted, WorkOrderProgressed
 from libs.contracts.projects import ProjectProgressed, ProjectState
+from services.projects.domain.decision import UNCHANGED, Decision
 from services.projects.domain.project import Out, Project, change
+
+Numbers = WorkOrderProgressed | WorkOrderCompleted
 
 
 def initial_progress(project: Project) -> tuple[LineProgress, ...]:
@@ -23,23 +27,27 @@ def initial_progress(project: Project) -> tuple[LineProgress, ...]:
     )
 
 
-def progressed(
-    project: Project, event: WorkOrderProgressed, sequence: int, now: datetime, pause: timedelta
-) -> tuple[Project, list[Out]]:
-    """Take the numbers in; tell them at once, or when the pause since the last answer is over."""
-    if sequence <= project.work_sequence or project.state is ProjectState.COMPLETED:
-        return project, []
+def take(project: Project | None, numbers: Numbers, sequence: int, now: datetime, pause: timedelta) -> Decision:
+    """Take newer numbers in; send them at once, or when `pause` has passed since the last answer."""
+    if project is None or sequence <= project.work_sequence or project.state is ProjectState.COMPLETED:
+        return UNCHANGED
     taken = project.model_copy(
-        update={"progress": event.lines, "work_sequence": sequence, "started_at": event.started_at}
+        update={"progress": numbers.lines, "work_sequence": sequence, "started_at": numbers.started_at}
     )
-    free_at = (project.progress_sent_at or datetime.min.replace(tzinfo=now.tzinfo)) + pause
-    if free_at <= now:
-        return tell(taken, now)
-    return taken.model_copy(update={"progress_due_at": free_at}), []
+    match numbers:
+        case WorkOrderProgressed():
+            free_at = (project.progress_sent_at or datetime.min.replace(tzinfo=now.tzinfo)) + pause
+            if free_at > now:
+                return Decision(taken.model_copy(update={"progress_due_at": free_at}))
+            return tell(taken, now)
+        case WorkOrderCompleted():
+            return _completed(taken, numbers, now)
+        case _:
+            assert_never(numbers)
 
 
-def tell(project: Project, now: datetime) -> tuple[Project, list[Out]]:
-    """Send what is known now."""
+def tell(project: Project, now: datetime) -> Decision:
+    """Send the newest numbers."""
     told = project.model_copy(
         update={"sequence": project.sequence + 1, "progress_sent_at": now, "progress_due_at": None}
     )
@@ -47,25 +55,20 @@ def tell(project: Project, now: datetime) -> tuple[Project, list[Out]]:
         order_id=told.order_id, revision=told.revision, project_id=told.id, at=now, lines=told.progress
     )
     event = ProjectProgressed(project_id=told.id, order_id=told.order_id, at=now, lines=told.progress)
-    return told, [Out(answer, told.sequence, answers=told.asked_in()), Out(event, told.sequence)]
+    return Decision(told, (Out(answer, told.sequence, answers=told.asked_in()), Out(event, told.sequence)))
 
 
-def completed(project: Project, event: WorkOrderCompleted, sequence: int, now: datetime) -> tuple[Project, list[Out]]:
-    """Every line reached its target: the last numbers and the end, in one go."""
-    if project.state is ProjectState.COMPLETED or sequence <= project.work_sequence:
-        return project, []
-    taken = project.model_copy(
-        update={"progress": event.lines, "work_sequence": sequence, "started_at": event.started_at}
-    )
-    told, numbers = tell(taken, now)
-    done, changed = change(told, ProjectState.COMPLETED, "completed", now)
+def _completed(project: Project, end: WorkOrderCompleted, now: datetime) -> Decision:
+    """Every line reached its target: send the last numbers and the end in one go."""
+    told = tell(project, now)
+    done, changed = change(told.project or project, ProjectState.COMPLETED, "completed", now)
     answer = OrderCompleted(
         order_id=done.order_id,
         revision=done.revision,
         project_id=done.id,
         at=now,
         lines=done.progress,
-        started_at=event.started_at,
-        completed_at=event.completed_at,
+        started_at=end.started_at,
+        completed_at=end.completed_at,
     )
-    return done, [*numbers, changed, Out(answer, done.sequence, answers=done.asked_in())]
+    return told.then(Decision(done, (changed, Out(answer, done.sequence, answers=done.asked_in()))))

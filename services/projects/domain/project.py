@@ -1,9 +1,9 @@
-"""The project: an order as it lives here, and the edges along which its state moves."""
+"""The project: an order as this system keeps it, and the edges along which its state moves."""
 
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -16,35 +16,26 @@ from libs.contracts.projects import ProjectChanged, ProjectState
 from libs.kernel.ids import project_id_of
 from libs.kernel.lifecycle import Lifecycle
 
+_S = ProjectState
 PROJECT_LIFE = Lifecycle[ProjectState](
     "project",
     {
-        None: {ProjectState.PLANNING},
-        ProjectState.PLANNING: {ProjectState.PLANNING, ProjectState.ACTIVATING, ProjectState.CANCELLED},
-        ProjectState.ACTIVATING: {
-            *(ProjectState.ACTIVATING, ProjectState.ACTIVE),
-            *(ProjectState.PLANNING, ProjectState.CANCELLED),
-        },
-        ProjectState.ACTIVE: {
-            *(ProjectState.ACTIVE, ProjectState.PAUSED),
-            *(ProjectState.COMPLETED, ProjectState.CANCELLED),
-        },
-        ProjectState.PAUSED: {
-            *(ProjectState.PAUSED, ProjectState.ACTIVE),
-            *(ProjectState.COMPLETED, ProjectState.CANCELLED),
-        },
-        ProjectState.COMPLETED: set(),
-        ProjectState.CANCELLED: set(),
+        None: {_S.PLANNING},
+        _S.PLANNING: {_S.PLANNING, _S.ACTIVATING, _S.CANCELLED},
+        _S.ACTIVATING: {_S.ACTIVATING, _S.ACTIVE, _S.PLANNING, _S.CANCELLED},
+        _S.ACTIVE: {_S.ACTIVE, _S.PAUSED, _S.COMPLETED, _S.CANCELLED},
+        _S.PAUSED: {_S.PAUSED, _S.ACTIVE, _S.COMPLETED, _S.CANCELLED},
+        _S.COMPLETED: set(),
+        _S.CANCELLED: set(),
     },
 )
 """An activation that is turned back, or fails, leaves the project in PLANNING again."""
 
 
 class Wish(BaseModel):
-    """What the ERP or an operator asked for and the project could not follow yet.
+    """A revision, or without an order a cancellation, that the project cannot follow yet.
 
-    While an activation is turned back, or the shop floor is asked: a new revision, or without an order a
-    cancellation.
+    It waits for an activation to be turned back, or for the answer of the shop floor.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,12 +56,12 @@ class Project(BaseModel):
     id: str
     site: str
     order: OrderRequested
-    """What is to be made, as the ERP asked for it and operators have changed it: whole, whatever its fields are."""
+    """The ERP's order with the changes of operators; fields that this release does not know are kept as well."""
     revision: int
-    """The ERP's newest that was followed; a cancellation has one of its own."""
+    """The newest revision of the ERP that was followed; a cancellation has a revision of its own."""
     body_hash: str
     asked: dict[str, str | None] = {}
-    """The ERP's message that the answers about the order are answers to, as `Cause.as_document` keeps it."""
+    """The message of the ERP that answers about the order refer to, in the form of `Cause.as_document`."""
     state: ProjectState
     ordered_at: datetime
     sequence: int = 0
@@ -81,18 +72,18 @@ class Project(BaseModel):
     errors: tuple[Problem, ...] = ()
     progress: tuple[LineProgress, ...] = ()
     work_sequence: int = 0
-    """The newest state of the work order that was taken in."""
+    """The sequence of the newest numbers of the work order that were taken in."""
     started_at: datetime | None = None
     wish: Wish | None = None
-    """The newest wish that is not followed yet."""
+    """The newest revision or cancellation that is not followed yet."""
     progress_sent_at: datetime | None = None
     progress_due_at: datetime | None = None
-    """When numbers that are held back go out; None when nothing is held back."""
+    """When numbers that are held back are sent; None when none are."""
 
     @model_validator(mode="before")
     @classmethod
     def _with_its_order(cls, stored: Any) -> Any:
-        """Until release 0.1 the order's fields were kept one by one."""
+        """Read a document of release 0.1, which kept the order's fields one by one."""
         if isinstance(stored, Mapping) and "order" not in stored:
             return {**stored, "order": {name: stored[name] for name in _ORDER_OF_0_1 if name in stored}}
         return stored
@@ -107,53 +98,60 @@ class Project(BaseModel):
 
     @property
     def newest(self) -> tuple[int, str]:
-        """Revision and body of what the ERP asked for last, followed or not."""
+        """Revision and body of the ERP's last request, followed or not."""
         if self.wish is not None and self.wish.order is not None and self.wish.by == "erp":
             return self.wish.revision, self.wish.body_hash
         return self.revision, self.body_hash
 
+    @property
+    def is_cancelling(self) -> bool:
+        return self.wish is not None and self.wish.order is None
+
+    def waiting_for(self, wish: Wish | None) -> Self:
+        return self.model_copy(update={"wish": wish})
+
     def asked_in(self, revision: int | None = None) -> str | None:
-        """The id of the message in which the ERP asked for a revision that waits; else for the order as it is."""
+        """The id of the ERP's message that asked for a waiting revision, or else for the order as it is."""
         waiting = self.wish if self.wish is not None and self.wish.by == "erp" else None
         asked = waiting.cause if waiting is not None and waiting.revision == revision else self.asked
         return asked.get("causation_id")
 
     @property
     def activation_id(self) -> str:
-        """The current activation; each one is a saga of its own."""
+        """The id of the newest activation; each activation is a saga of its own."""
         return f"{self.id}:{self.activations}"
 
 
 class Out(NamedTuple):
-    """A message to send, with the sequence of the project when it tells of its state, or an id that stays."""
+    """A message to send."""
 
     message: Message
     sequence: int | None = None
-    id: str | None = None
+    """The sequence of the project whose state the message tells."""
     cause: Cause | None = None
-    """On whose behalf, when it is not that of the message in hand."""
+    """The cause of the message, when it is not the message in hand."""
     answers: str | None = None
-    """The id of the ERP's message that it answers, when that is not the message in hand."""
+    """The id of the ERP's message that is answered, when it is not the message in hand."""
 
 
 _ORDER_OF_0_1 = ("order_id", "revision", "lines", "priority", "deadline", "auto_activate", "customer_ref")
 """The fields of an order in release 0.1, in the order of its model."""
 
 _HASHED = "sha256:"
-"""What a body's hash begins with; those of release 0.1 begin with nothing."""
+"""The prefix of a body's hash; hashes of release 0.1 have none."""
 
 
 def body_hash(order: OrderRequested) -> str:
-    """What makes two requests of one revision the same: what was sent, in canonical form.
+    """The hash of an order in canonical form: two requests of one revision are the same when their hashes are.
 
-    What is left out, null, or spelled as the default it has is the same, in whatever order the names stand. So a field
-    that a later release adds changes no hash of an order that lacks it.
+    Fields that are left out, null or equal to their default hash alike, in any order of names. So a field that a later
+    release adds changes no hash of an order that lacks it.
     """
     return _HASHED + hashlib.sha256(canonical_json(jsonable_without_defaults(order)).encode()).hexdigest()
 
 
 def same_body(order: OrderRequested, known_hash: str) -> bool:
-    """Whether the order's body is the one with the hash, also one that release 0.1 has taken."""
+    """Whether the order has the body with the given hash, which may be a hash of release 0.1."""
     if known_hash.startswith(_HASHED):
         return body_hash(order) == known_hash
     fields = order.model_dump(mode="json", include=set(_ORDER_OF_0_1))
@@ -164,7 +162,7 @@ def same_body(order: OrderRequested, known_hash: str) -> bool:
 
 
 def new_project(order: OrderRequested, cause: Cause, now: datetime) -> Project:
-    """A project as the first request of its order describes it; it stands in PLANNING."""
+    """A project in PLANNING, from the first request of its order."""
     return Project(
         id=project_id_of(cause.site, order.order_id),
         site=cause.site,
@@ -178,7 +176,7 @@ def new_project(order: OrderRequested, cause: Cause, now: datetime) -> Project:
 
 
 def revised(project: Project, order: OrderRequested, asked: dict[str, str | None]) -> Project:
-    """The project with the content of another revision, which the ERP has asked for."""
+    """The project with another revision of its order; `asked` is the ERP's message that asked for it."""
     return project.model_copy(
         update={"order": order, "revision": order.revision, "body_hash": body_hash(order), "asked": asked}
     )
@@ -187,7 +185,7 @@ def revised(project: Project, order: OrderRequested, asked: dict[str, str | None
 def change(
     project: Project, state: ProjectState, cause: str, now: datetime, *, new: bool = False, **updates: object
 ) -> tuple[Project, Out]:
-    """Move along an edge; every move is one event.
+    """Move the project along an edge, which is one event.
 
     Raises:
         IllegalTransition: there is no such edge.

@@ -1,140 +1,125 @@
-"""Steering what is released: the shop floor knows what has begun, so it decides, and its answer moves the project."""
+"""Steering of released orders: execution knows what has begun, so it decides, and its answer moves the project."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, assert_never
 
+from libs.contracts import execution
 from libs.contracts.base import Priority, Problem
 from libs.contracts.envelope import Cause
 from libs.contracts.erp import LineProgress, LineTarget, OrderAccepted, OrderCancellationConfirmed, OrderRequested
-from libs.contracts.execution import (
-    CancelWorkOrder,
-    ChangeWorkOrder,
-    ControlRequest,
-    PauseWorkOrder,
-    ResumeWorkOrder,
-    WorkOrderCancelled,
-    WorkOrderChanged,
-    WorkOrderControlRefused,
-    WorkOrderHalted,
-    WorkOrderPaused,
-    WorkOrderResumed,
-)
-from libs.contracts.projects import ProjectState
+from libs.contracts.projects import ChangeProject, ProjectState
+from services.projects.domain.decision import UNCHANGED, Decision, TurnBack
 from services.projects.domain.progress import initial_progress
 from services.projects.domain.project import Out, Project, Wish, body_hash, change, revised
 from services.projects.domain.rejection import refuse, reject
 
 Answer = (
-    WorkOrderChanged
-    | WorkOrderPaused
-    | WorkOrderResumed
-    | WorkOrderCancelled
-    | WorkOrderControlRefused
-    | WorkOrderHalted
+    execution.WorkOrderChanged
+    | execution.WorkOrderPaused
+    | execution.WorkOrderResumed
+    | execution.WorkOrderCancelled
+    | execution.WorkOrderControlRefused
+    | execution.WorkOrderHalted
 )
 
-RELEASED = {ProjectState.ACTIVE, ProjectState.PAUSED}
+RELEASED = frozenset({ProjectState.ACTIVE, ProjectState.PAUSED})
 
 HALTED = "REPLACEMENT_LIMIT"
-"""Why the shop floor pauses by itself; stands among the project's errors until somebody resumes it."""
+"""The code of a pause by execution itself; it stands among the project's errors until an operator resumes."""
 
 
-def ask_for_change(project: Project, order: OrderRequested, cause: Cause, now: datetime) -> tuple[Project, list[Out]]:
-    """A revision of a released order: what the project can tell is rejected here, the rest is for the shop floor."""
-    problems = _fixed_problems(project, order)
-    if problems:
-        return project, reject(order.order_id, order.revision, problems, now)
+def ask_for_revision(project: Project, order: OrderRequested, cause: Cause, now: datetime) -> Decision:
+    """Turn a running activation back; reject a change of what is fixed once released; ask execution about the rest."""
     named = cause.as_document(named=True)
     wish = Wish(by="erp", revision=order.revision, order=order, body_hash=body_hash(order), cause=named)
-    return project.model_copy(update={"wish": wish}), [Out(_change_command(project, order, "erp"))]
+    if project.state is ProjectState.ACTIVATING:
+        return Decision(project.waiting_for(wish), effect=TurnBack())
+    if problems := _fixed_problems(project, order):
+        return reject(order.order_id, order.revision, problems, now)
+    return Decision(project.waiting_for(wish), (_change_command(project, order, "erp"),))
 
 
-def ask_for_operators_change(
-    project: Project, priority: Priority | None, deadline: datetime | None, targets: Sequence[LineTarget]
-) -> list[Out]:
-    """The order as it is, with what the operator wants otherwise; the revision stays the ERP's."""
-    order, quantities = project.order, {target.line_id: target.quantity for target in targets}
-    changed = {
-        "priority": priority or order.priority,
-        "deadline": deadline or order.deadline,
-        "lines": tuple(
-            line.model_copy(update={"quantity": quantities.get(line.line_id, line.quantity)}) for line in order.lines
-        ),
-    }
-    order = order.model_copy(update=changed)
-    return [Out(_change_command(project, order, "operator"))]
-
-
-def unknown_lines(project: Project, targets: Sequence[LineTarget]) -> list[Problem]:
-    known = {line.line_id for line in project.lines}
-    return [
+def change_for_operator(project: Project, command: ChangeProject, now: datetime) -> Decision:
+    """Ask execution for the order with an operator's changes; the revision stays the ERP's."""
+    order, known = project.order, {line.line_id for line in project.lines}
+    problems = [
         Problem(code="UNKNOWN_LINE", path=f"lines[{index}].line_id", message=f"the order has no line {target.line_id}")
-        for index, target in enumerate(targets)
+        for index, target in enumerate(command.lines)
         if target.line_id not in known
     ]
+    if problems:
+        return refuse(project.id, "change", problems, now)
+    priority, deadline = command.priority or order.priority, command.deadline or order.deadline
+    changed = _steered(order, {target.line_id: target.quantity for target in command.lines}, priority, deadline)
+    return Decision(messages=(_change_command(project, changed, "operator"),))
 
 
-def ask_for_cancellation(project: Project, wish: Wish, now: datetime) -> tuple[Project, list[Out]]:
-    """Cancel what is only planned at once; turn an activation back first; ask the shop floor about what is released."""
+def cancel_for_operator(project: Project, reason: str, cause: Cause, now: datetime) -> Decision:
+    """Cancel the order for an operator, unless a cancellation is under way."""
+    if project.is_cancelling:
+        return UNCHANGED
+    wish = Wish(by="operator", revision=project.revision, reason=reason, cause=cause.as_document())
+    return ask_for_cancellation(project, wish, now)
+
+
+def ask_for_cancellation(project: Project, wish: Wish, now: datetime) -> Decision:
+    """Cancel a planned order at once, turn a running activation back, and ask execution about a released order."""
     match project.state:
         case ProjectState.PLANNING:
             return cancelled(project, wish, project.progress or initial_progress(project), now)
         case ProjectState.ACTIVATING:
-            return project.model_copy(update={"wish": wish}), []
+            return Decision(project.waiting_for(wish), effect=TurnBack())
         case _:
-            return project.model_copy(update={"wish": wish}), [Out(cancel_command(project, wish))]
+            return Decision(project.waiting_for(wish), (_cancel_command(project, wish),))
 
 
-def ask_to_pause(project: Project) -> list[Out]:
-    request = ControlRequest(by="operator", command="pause")
-    return [Out(PauseWorkOrder(project_id=project.id, request=request))]
+def ask_to(project: Project, command: Literal["pause", "resume"]) -> Decision:
+    """Ask execution to pause or resume the work order for an operator."""
+    request = execution.ControlRequest(by="operator", command=command)
+    message = execution.PauseWorkOrder if command == "pause" else execution.ResumeWorkOrder
+    return Decision(messages=(Out(message(project_id=project.id, request=request)),))
 
 
-def ask_to_resume(project: Project) -> list[Out]:
-    request = ControlRequest(by="operator", command="resume")
-    return [Out(ResumeWorkOrder(project_id=project.id, request=request))]
-
-
-def answered(project: Project, answer: Answer, now: datetime) -> tuple[Project, list[Out]]:
-    """The shop floor has followed, or says why not."""
-    if isinstance(answer, WorkOrderControlRefused):
-        return _refused(project, answer, now)
-    if project.state not in RELEASED:
-        return project, []
+def answered(project: Project | None, answer: Answer, now: datetime) -> Decision:
+    """Follow execution, which has carried a request out, refused it, or paused by itself."""
+    if project is None:
+        return UNCHANGED
     match answer:
-        case WorkOrderPaused():
+        case execution.WorkOrderControlRefused():
+            return _refused(project, answer, now)
+        case _ if project.state not in RELEASED:
+            return UNCHANGED
+        case execution.WorkOrderPaused():
             return _moved(project, ProjectState.PAUSED, "paused", now)
-        case WorkOrderResumed():
+        case execution.WorkOrderResumed():
             return _moved(project, ProjectState.ACTIVE, "resumed", now)
-        case WorkOrderHalted():
+        case execution.WorkOrderHalted():
             return _halted(project, answer, now)
-        case WorkOrderCancelled(reason=reason):
+        case execution.WorkOrderCancelled(reason=reason):
             request = answer.request
             wish = Wish(by=request.by, revision=request.revision or project.revision, reason=reason, cause={})
             return cancelled(project, wish, answer.lines, now)
-        case WorkOrderChanged():
+        case execution.WorkOrderChanged():
             return _changed(project, answer, now)
         case _:
             assert_never(answer)
 
 
-def after_activation(project: Project, now: datetime) -> tuple[Project, list[Out]]:
-    """The activation came through although something else was wanted meanwhile: that is a wish of a released order."""
+def after_activation(project: Project, now: datetime) -> Decision:
+    """Ask execution for the revision or cancellation that came too late to turn the activation back."""
     wish = project.wish
     if wish is None:
-        return project, []
+        return UNCHANGED
     cause = Cause.from_document(wish.cause)
     if wish.order is None:
-        return project, [Out(cancel_command(project, wish), cause=cause)]
-    asked, out = ask_for_change(project.model_copy(update={"wish": None}), wish.order, cause, now)
-    return asked, [each._replace(cause=cause) for each in out]
+        return Decision(messages=(_cancel_command(project, wish),)).on_behalf_of(cause)
+    free = project.waiting_for(None)
+    return Decision(free).then(ask_for_revision(free, wish.order, cause, now).on_behalf_of(cause))
 
 
-def cancelled(
-    project: Project, wish: Wish, lines: tuple[LineProgress, ...], now: datetime
-) -> tuple[Project, list[Out]]:
-    """The end; what still runs on the shop floor finishes and is told as progress."""
+def cancelled(project: Project, wish: Wish, lines: tuple[LineProgress, ...], now: datetime) -> Decision:
+    """Cancel the project; tasks that still run finish, and are told as progress."""
     asked = project.asked_in(wish.revision) if wish.by == "erp" else None
     gone, event = change(
         project,
@@ -149,77 +134,73 @@ def cancelled(
     answer = OrderCancellationConfirmed(
         order_id=gone.order_id, revision=gone.revision, project_id=gone.id, at=now, reason=wish.reason, lines=lines
     )
-    return gone, [event, Out(answer, gone.sequence, answers=asked)]
+    return Decision(gone, (event, Out(answer, gone.sequence, answers=asked)))
 
 
-def cancel_command(project: Project, wish: Wish) -> CancelWorkOrder:
-    request = ControlRequest(by=wish.by, command="cancel", revision=wish.revision)
-    return CancelWorkOrder(project_id=project.id, request=request, reason=wish.reason)
+def _cancel_command(project: Project, wish: Wish) -> Out:
+    request = execution.ControlRequest(by=wish.by, command="cancel", revision=wish.revision)
+    return Out(execution.CancelWorkOrder(project_id=project.id, request=request, reason=wish.reason))
 
 
-def _change_command(project: Project, order: OrderRequested, by: Literal["erp", "operator"]) -> ChangeWorkOrder:
-    return ChangeWorkOrder(
+def _change_command(project: Project, order: OrderRequested, by: Literal["erp", "operator"]) -> Out:
+    command = execution.ChangeWorkOrder(
         project_id=project.id,
-        request=ControlRequest(by=by, command="change", order=order, revision=order.revision),
+        request=execution.ControlRequest(by=by, command="change", order=order, revision=order.revision),
         priority=order.priority,
         deadline=order.deadline,
         targets=tuple(LineTarget(line_id=line.line_id, quantity=line.quantity) for line in order.lines),
     )
+    return Out(command)
 
 
 def _fixed_problems(project: Project, order: OrderRequested) -> list[Problem]:
-    """A released order keeps its lines and what they make."""
+    """The differences that no released order may have: other lines, or lines that make something else."""
     known = {line.line_id: (line.product_code, line.recipe_code) for line in project.lines}
     wanted = {line.line_id: (line.product_code, line.recipe_code) for line in order.lines}
     problems = [
-        _not_changeable("lines", f"line {line_id} cannot be removed from a released order")
+        _not_changeable("lines", line_id, "cannot be removed from a released order")
         for line_id in known.keys() - wanted.keys()
     ]
     for index, line in enumerate(order.lines):
         if line.line_id not in known:
-            problems.append(
-                _not_changeable(f"lines[{index}]", f"line {line.line_id} cannot be added to a released order")
-            )
+            problems.append(_not_changeable(f"lines[{index}]", line.line_id, "cannot be added to a released order"))
         elif known[line.line_id] != wanted[line.line_id]:
-            problems.append(
-                _not_changeable(f"lines[{index}]", f"line {line.line_id} cannot be made into something else")
-            )
+            problems.append(_not_changeable(f"lines[{index}]", line.line_id, "cannot be made into something else"))
     return problems
 
 
-def _not_changeable(path: str, message: str) -> Problem:
-    return Problem(code="NOT_CHANGEABLE", path=path, message=message)
+def _not_changeable(path: str, line_id: str, message: str) -> Problem:
+    return Problem(code="NOT_CHANGEABLE", path=path, message=f"line {line_id} {message}")
 
 
-def _moved(project: Project, state: ProjectState, cause: str, now: datetime) -> tuple[Project, list[Out]]:
+def _moved(project: Project, state: ProjectState, cause: str, now: datetime) -> Decision:
     if project.state is state:
-        return project, []
-    errors = project.errors
-    if state is ProjectState.ACTIVE:
-        errors = tuple(error for error in errors if error.code != HALTED)
+        return UNCHANGED
+    errors = tuple(each for each in project.errors if state is not ProjectState.ACTIVE or each.code != HALTED)
     moved, event = change(project, state, cause, now, errors=errors)
-    return moved, [event]
+    return Decision(moved, (event,))
 
 
-def _halted(project: Project, answer: WorkOrderHalted, now: datetime) -> tuple[Project, list[Out]]:
-    """The shop floor paused by itself; why stands on the project until somebody resumes it."""
+def _halted(project: Project, answer: execution.WorkOrderHalted, now: datetime) -> Decision:
+    """Pause with execution, which paused by itself; the reason stands on the project until an operator resumes."""
     problem = Problem(code=answer.code, path=f"lines[{answer.line_id}]", message=answer.message)
     if problem in project.errors:
-        return project, []
+        return UNCHANGED
     cause, errors = f"halted: {answer.message}", (*project.errors, problem)
     halted, event = change(project, ProjectState.PAUSED, cause, now, errors=errors)
-    return halted, [event]
+    return Decision(halted, (event,))
 
 
-def _changed(project: Project, answer: WorkOrderChanged, now: datetime) -> tuple[Project, list[Out]]:
+def _changed(project: Project, answer: execution.WorkOrderChanged, now: datetime) -> Decision:
     order = answer.request.order
-    assert order is not None, "a change comes back with the order that was wished for"
+    assert order is not None, "execution answers a change with the order that it was asked for"
     if answer.request.by == "operator":
-        after = project.model_copy(update={"order": _steered(project.order, order)})
-        changed, event = change(after, project.state, "changed", now)
-        return changed, [event]
+        quantities = {line.line_id: line.quantity for line in order.lines}
+        steered = _steered(project.order, quantities, order.priority, order.deadline)
+        changed, event = change(project, project.state, "changed", now, order=steered)
+        return Decision(changed, (event,))
     asked, wish = project.asked_in(order.revision), project.wish
-    # The wish as it was kept here: the shop floor may be of another release, and not know all of its fields.
+    # The order that was kept here wins: execution may be of another release, and not know all of its fields.
     wished = wish if wish is not None and wish.revision == order.revision else None
     after = revised(
         project,
@@ -227,27 +208,28 @@ def _changed(project: Project, answer: WorkOrderChanged, now: datetime) -> tuple
         wished.cause if wished else {**project.asked, "causation_id": asked},
     )
     if wish is not None and wish.revision <= order.revision:
-        after = after.model_copy(update={"wish": None})
+        after = after.waiting_for(None)
     changed, event = change(after, project.state, "changed", now)
     accepted = OrderAccepted(order_id=order.order_id, revision=order.revision, project_id=changed.id, at=now)
-    return changed, [Out(accepted, changed.sequence, answers=asked), event]
+    return Decision(changed, (Out(accepted, changed.sequence, answers=asked), event))
 
 
-def _steered(order: OrderRequested, wanted: OrderRequested) -> OrderRequested:
-    """The order with what an operator can change of it, and the rest as it is."""
-    quantities = {line.line_id: line.quantity for line in wanted.lines}
+def _steered(
+    order: OrderRequested, quantities: Mapping[str, int], priority: Priority, deadline: datetime | None
+) -> OrderRequested:
+    """The order with what an operator can change of it."""
     lines = tuple(
         line.model_copy(update={"quantity": quantities.get(line.line_id, line.quantity)}) for line in order.lines
     )
-    return order.model_copy(update={"priority": wanted.priority, "deadline": wanted.deadline, "lines": lines})
+    return order.model_copy(update={"priority": priority, "deadline": deadline, "lines": lines})
 
 
-def _refused(project: Project, answer: WorkOrderControlRefused, now: datetime) -> tuple[Project, list[Out]]:
+def _refused(project: Project, answer: execution.WorkOrderControlRefused, now: datetime) -> Decision:
     request = answer.request
     if request.by == "operator":
-        return project, refuse(project.id, request.command, answer.errors, now)
+        return refuse(project.id, request.command, answer.errors, now)
     revision = request.revision or project.revision
-    asked = project.asked_in(revision)
+    rejected = reject(project.order_id, revision, answer.errors, now, answers=project.asked_in(revision))
     if project.wish is not None and project.wish.revision <= revision:
-        project = project.model_copy(update={"wish": None})
-    return project, [out._replace(answers=asked) for out in reject(project.order_id, revision, answer.errors, now)]
+        return Decision(project.waiting_for(None)).then(rejected)
+    return rejected

@@ -19,9 +19,9 @@ from libs.contracts.base import Code, Message, Priority, Problem
 from libs.contracts.topics import Topic
 from libs.saga import Definition, Definitions, Step
 from services.execution.dispatch.handlers import passes as dispatch
+from services.execution.orders.domain import admission
 from services.execution.orders.domain.work_order import WorkOrder
-from services.execution.orders.handlers import commands
-from services.projects import handlers as project_handlers
+from services.projects import batch as project_batch
 from services.projects.app import build as build_projects
 from services.projects.domain import project
 from services.projects.saga import ACTIVATION, REBASE
@@ -274,7 +274,7 @@ def batch_numbers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The code of a release that knows an order's `batch_number` and tells it to the devices."""
     through = (erp.OrderRequested, execution.AdmitWorkOrder, WorkOrder, devices.TaskAssigned)
     holding = (execution.ControlRequest, *execution.ControlMessage.__subclasses__(), project.Wish, project.Project)
-    context_of, admitted, assigned = project_handlers.context_of, commands.admitted, dispatch.assigned
+    context_of, admitted, assigned = project_batch.context_of, admission.admitted, dispatch.assigned
 
     def context(of: project.Project, window: int) -> dict[str, Any]:
         return context_of(of, window) | {"batch_number": getattr(of.order, "batch_number", None)}
@@ -287,8 +287,8 @@ def batch_numbers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return assigned(*args).model_copy(update={"batch_number": getattr(order, "batch_number", None)})
 
     with monkeypatch.context() as patched:
-        patched.setattr(project_handlers, "context_of", context)
-        patched.setattr(commands, "admitted", with_number)
+        patched.setattr(project_batch, "context_of", context)
+        patched.setattr(admission, "admitted", with_number)
         patched.setattr(dispatch, "assigned", telling)
         for cls in through:
             patched.setitem(cls.model_fields, "batch_number", FieldInfo(annotation=Code | None, default=None))

@@ -18,7 +18,8 @@ from libs.contracts.problems import problems_of
 from libs.contracts.projects import ProjectChanged, ProjectState
 from libs.kernel.lifecycle import IllegalTransition
 from services.projects.domain import intake
-from services.projects.domain.project import Out, Project, change
+from services.projects.domain.decision import UNCHANGED, Decision
+from services.projects.domain.project import Project, change
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 MAIN = Cause(site="main", correlation_id="c")
@@ -30,77 +31,73 @@ def order(revision: int = 1, quantity: int = 2, **more: object) -> OrderRequeste
 
 
 def given(revision: int = 1, state: ProjectState = ProjectState.PLANNING) -> Project:
-    project, _ = intake.request(None, order(revision), MAIN, NOW)
-    assert project is not None
-    return project.model_copy(update={"state": state})
+    return after(requested(None, order(revision))).model_copy(update={"state": state})
 
 
-def types(out: list[Out]) -> list[type[Message]]:
-    return [type(each.message) for each in out]
+def requested(project: Project | None, wanted: OrderRequested, cause: Cause = MAIN) -> Decision:
+    return intake.decide(project, wanted, cause, NOW)
 
 
-def codes(out: list[Out]) -> list[str]:
-    return [error.code for each in out if isinstance(each.message, OrderRejected) for error in each.message.errors]
+def cancelled(project: Project | None, order_id: str = "A-1", revision: int = 1) -> Decision:
+    return intake.decide(project, OrderCancelled(order_id=order_id, revision=revision, reason="lost"), MAIN, NOW)
+
+
+def after(decision: Decision) -> Project:
+    """The project, which the decision has to have changed."""
+    assert decision.project is not None
+    return decision.project
+
+
+def types(decision: Decision) -> list[type[Message]]:
+    return [type(each.message) for each in decision.messages]
+
+
+def codes(decision: Decision) -> list[str]:
+    """Why an order was rejected, which leaves the project as it is."""
+    assert decision.project is None
+    rejected = [each.message for each in decision.messages if isinstance(each.message, OrderRejected)]
+    return [error.code for message in rejected for error in message.errors]
 
 
 def test_a_new_order_becomes_a_project_in_planning() -> None:
-    project, out = intake.request(None, order(), MAIN, NOW)
-    assert project is not None
-    assert project.state is ProjectState.PLANNING
-    assert types(out) == [OrderAccepted, ProjectChanged]
-    assert project.id.startswith("A-1-")
+    decision = requested(None, order(auto_activate=False))
+    assert after(decision).state is ProjectState.PLANNING
+    assert types(decision) == [OrderAccepted, ProjectChanged]
+    assert after(decision).id.startswith("A-1-")
 
 
 def test_two_sites_with_the_same_order_have_two_projects() -> None:
-    one, _ = intake.request(None, order(), MAIN, NOW)
-    two, _ = intake.request(None, order(), Cause(site="north"), NOW)
-    assert one is not None
-    assert two is not None
-    assert one.id != two.id
+    one, two = requested(None, order()), requested(None, order(), Cause(site="north"))
+    assert after(one).id != after(two).id
 
 
 def test_the_same_request_again_says_nothing() -> None:
-    project = given()
-    after, out = intake.request(project, order(), MAIN, NOW)
-    assert after is project
-    assert out == []
+    assert requested(given(), order()) == UNCHANGED
 
 
 def test_the_same_revision_with_another_body_is_a_conflict() -> None:
-    project = given()
-    after, out = intake.request(project, order(quantity=3), MAIN, NOW)
-    assert after is project
-    assert codes(out) == ["REVISION_CONFLICT"]
+    assert codes(requested(given(), order(quantity=3))) == ["REVISION_CONFLICT"]
 
 
 def test_a_lower_revision_is_stale() -> None:
-    project = given(revision=3)
-    after, out = intake.request(project, order(revision=2), MAIN, NOW)
-    assert after is project
-    assert codes(out) == ["STALE_REVISION"]
+    assert codes(requested(given(revision=3), order(revision=2))) == ["STALE_REVISION"]
 
 
 def test_a_higher_revision_replaces_what_is_still_planned() -> None:
-    after, out = intake.request(given(), order(revision=2, quantity=9), MAIN, NOW)
-    assert after is not None
-    assert (after.revision, after.lines[0].quantity) == (2, 9)
-    assert types(out) == [OrderAccepted, ProjectChanged]
+    decision = requested(given(), order(revision=2, quantity=9, auto_activate=False))
+    assert (after(decision).revision, after(decision).lines[0].quantity) == (2, 9)
+    assert types(decision) == [OrderAccepted, ProjectChanged]
 
 
 def test_a_planned_order_can_be_cancelled_once() -> None:
-    after, out = intake.cancel(given(), OrderCancelled(order_id="A-1", revision=1, reason="lost"), MAIN, NOW)
-    assert after is not None
-    assert after.state is ProjectState.CANCELLED
-    assert types(out) == [ProjectChanged, OrderCancellationConfirmed]
-    again, nothing = intake.cancel(after, OrderCancelled(order_id="A-1", revision=1, reason="lost"), MAIN, NOW)
-    assert again is after
-    assert nothing == []
+    decision = cancelled(given())
+    assert after(decision).state is ProjectState.CANCELLED
+    assert types(decision) == [ProjectChanged, OrderCancellationConfirmed]
+    assert cancelled(after(decision)) == UNCHANGED
 
 
 def test_an_unknown_order_cannot_be_cancelled() -> None:
-    after, out = intake.cancel(None, OrderCancelled(order_id="A-9", revision=1, reason=""), MAIN, NOW)
-    assert after is None
-    assert codes(out) == ["UNKNOWN_ORDER"]
+    assert codes(cancelled(None, "A-9")) == ["UNKNOWN_ORDER"]
 
 
 def test_every_problem_of_a_bad_order_is_told_with_its_path() -> None:
