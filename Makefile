@@ -24,7 +24,7 @@ TO_RUN := $(VENV)/.installed-to-run
 TO_TEST := $(VENV)/.installed-to-test
 
 .DEFAULT_GOAL := help
-.PHONY: help bench check demo up down test test-kafka test-chaos lint format constraints clean
+.PHONY: help bench check demo up down test test-kafka test-chaos lint types imports collected format constraints clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -61,8 +61,15 @@ test-chaos: $(TO_TEST) ## Whole factories while their services are killed and th
 lint: $(TO_TEST) ## Style, formatting, types, import contracts, and that every test can be collected
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync types imports collected
+
+types:
 	@$(BIN)/mypy
+
+imports:
 	@$(BIN)/lint-imports
+
+collected:
 	@$(BIN)/python -m pytest --collect-only --quiet --quiet tests >/dev/null || { \
 	  $(BIN)/python -m pytest --collect-only --quiet tests | tail -20; exit 1; }
 
