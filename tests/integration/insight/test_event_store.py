@@ -1,6 +1,7 @@
 """Given events of any topic, when they come in batches and again, then each stands in the store once, as it was."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +14,11 @@ from libs.contracts.snapshot import SnapshotsReleased
 from libs.kernel.settings import Settings
 from libs.messaging.records import Cause, Record, encode
 from libs.messaging.work import Work
+from libs.runtime.service import Backends
 from services.insight.adapters.mongo import MongoEventStore
-from services.insight.app import build
+from services.insight.app import build, compose
 from services.insight.domain.events import StoredEvent
+from services.insight.ports import EventStore
 from tests.harness import Kernel, handling
 
 
@@ -100,23 +103,31 @@ async def test_the_same_id_of_another_site_or_topic_is_another_event(insight: Ke
     assert len(await events(insight)) == 3
 
 
-async def test_a_batch_of_many_types_is_added_at_once(insight: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs: list[int] = []
-    append = MongoEventStore.append
+@dataclass
+class Counted:
+    """A store of events, and how many it was given each time."""
 
-    async def counted(self: MongoEventStore, work: Work, events: Sequence[StoredEvent]) -> None:
-        runs.append(len(events))
-        await append(self, work, events)
+    inner: EventStore
+    runs: list[int] = field(default_factory=list)
 
-    monkeypatch.setattr(MongoEventStore, "append", counted)
+    async def append(self, work: Work, events: Sequence[StoredEvent]) -> None:
+        self.runs.append(len(events))
+        await self.inner.append(work, events)
+
+
+async def test_a_batch_of_many_types_is_added_at_once(mongodb: str, namespace: str) -> None:
+    backends = Backends("insight", Settings(mongodb=mongodb, namespace=namespace))
+    store = MongoEventStore(backends.database)
+    counted = Counted(store)
     mixed = [
         event
         for number in range(250)
         for event in (RecipeRetired(recipe_code=f"C{number}", version=1), ProductRetired(product_code="P", version=1))
     ]
-    await insight.give(*mixed)
-    assert runs == [500]
-    assert len(await events(insight)) == 500
+    async with handling(compose(backends, events=counted, prepare=(store.prepare,))) as insight:
+        await insight.give(*mixed)
+        assert counted.runs == [500]
+        assert len(await events(insight)) == 500
 
 
 async def test_data_is_kept_as_it_was_sent_with_fields_nobody_knows(insight: Kernel) -> None:
