@@ -1,4 +1,4 @@
-"""Sagas as tables: a definition that a reader takes in at a glance, and a small pure engine that runs it."""
+"""Sagas as tables: a definition lists the steps, and a small pure engine runs it."""
 
 from libs.saga.definition import Definition, Definitions, Step, UnknownDefinition
 from libs.saga.engine import Saga, SagaStatus, Sent, abort, advance, can_abort, expire, retry_undo, skip_undo, start

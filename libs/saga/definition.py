@@ -1,4 +1,4 @@
-"""What a saga is: named steps in a row, each with its command, its answers and its undo."""
+"""Definition of a saga: a table of named steps, each with its command, its replies and its undo."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,35 +9,35 @@ from libs.contracts.base import Message
 from libs.contracts.topics import Topic
 
 Context = Mapping[str, Any]
-"""What the saga knows so far, as plain JSON; a success adds to it."""
+"""The data of a running saga, as plain JSON; each success adds to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One row of the table.
 
-    A step without `failure` is retried forward for good; one without `undo` leaves nothing behind to undo.
+    A step without `failure` is retried until it succeeds; a step without `undo` leaves nothing to undo.
     """
 
     name: str
     waiting: str
-    """The state's name while its answer is awaited."""
+    """The name of the state in which the saga waits for the reply."""
     command: type[Message]
     carries: Callable[[Context], Mapping[str, Any]] = lambda _: {}
-    """What of the context the command says, beside the ids that every message of the saga carries."""
+    """The fields of the command, taken from the context; the ids that every message carries are added."""
     success: type[Message]
     learns: Callable[[Any], dict[str, Any]] = lambda _: {}
-    """What of the success goes into the context."""
+    """What the success adds to the context."""
     failure: type[Message] | None = None
     undo: type[Message] | None = None
-    """Its only content are the ids."""
+    """The command that undoes the step; it carries the ids and nothing else."""
     undone: type[Message] | None = None
     seconds: float = 30.0
-    """How long an answer is awaited before the command is sent again."""
+    """Seconds to wait for a reply before the command is sent again."""
     insists: bool = False
-    """Its participant may refuse, but silence is not taken for a refusal: too much would be undone for nothing."""
+    """The participant may refuse, but silence never counts as a refusal: too much would be undone for nothing."""
     tries: int = 3
-    """Sends of the command before the step is given up; a step without failure is never given up."""
+    """How often the command or the undo is sent before silence fails it, unless the step cannot fail."""
 
     def __post_init__(self) -> None:
         if (self.undo is None) != (self.undone is None):
@@ -45,29 +45,29 @@ class Step:
 
     @property
     def can_fail(self) -> bool:
-        """For silence, or because the saga is not wanted any more; one that cannot be is retried forward for good."""
+        """Whether silence or an abort may fail the step; any other step is retried until its participant replies."""
         return self.failure is not None and not self.insists
 
     @property
     def replies(self) -> tuple[type[Message], ...]:
-        """Everything that its participants may answer."""
+        """The types of all replies to the step's command and undo."""
         return tuple(cls for cls in (self.success, self.failure, self.undone) if cls is not None)
 
     @property
     def commands(self) -> tuple[type[Message], ...]:
-        """Everything that is sent for it."""
+        """The types of all messages sent for the step."""
         return tuple(cls for cls in (self.command, self.undo) if cls is not None)
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A saga's table. `version` changes whenever a running saga would read the table differently."""
+    """The table of a saga; `version` grows with every change that would affect a running saga."""
 
     name: str
     version: int
     steps: tuple[Step, ...]
     ids: tuple[str, ...] = ("activation_id", "project_id")
-    """The fields of the context that every message of the saga carries."""
+    """The names of the context's fields that every message of the saga carries."""
 
     def __post_init__(self) -> None:
         names = [step.name for step in self.steps]
@@ -79,18 +79,18 @@ class Definition:
         return {step.name: step for step in self.steps}
 
     def after(self, name: str) -> Step | None:
-        """The step that follows, None behind the last."""
+        """The following step; None after the last."""
         index = self.steps.index(self.by_name[name]) + 1
         return self.steps[index] if index < len(self.steps) else None
 
     def to_undo(self, name: str, *, itself: bool) -> tuple[str, ...]:
-        """The names of the steps to undo when `name` ends badly, in the order of undoing."""
+        """The names of the steps to undo when `name` fails, in the order of undoing; `itself` includes `name`."""
         index = self.steps.index(self.by_name[name]) + itself
         return tuple(step.name for step in reversed(self.steps[:index]) if step.undo is not None)
 
     @cached_property
     def replies(self) -> tuple[type[Message], ...]:
-        """Every message type that moves the saga."""
+        """The types of all messages that move the saga."""
         return tuple(dict.fromkeys(cls for step in self.steps for cls in step.replies))
 
     def command(self, step: Step, context: Context) -> Message:
@@ -105,13 +105,13 @@ class Definition:
 
 
 class UnknownDefinition(LookupError):
-    """No table of that name and version: a saga of a later release, or of one whose table was taken away too early."""
+    """No table of that name and version: the saga is of a later release, or its table was removed too early."""
 
 
 class Definitions:
     """The tables of a service: a saga goes on under the version that it began with, a new one begins under the newest.
 
-    An older version stays in the list for as long as a saga of it may run or be looked at.
+    An older version stays in the list as long as one of its sagas may run, be stuck, or receive a late reply.
     """
 
     def __init__(self, *definitions: Definition) -> None:
@@ -127,7 +127,7 @@ class Definitions:
         """The table of a saga that has begun.
 
         Raises:
-            UnknownDefinition: there is none.
+            UnknownDefinition: this release does not have it.
         """
         try:
             return self._all[name, version]
@@ -139,12 +139,12 @@ class Definitions:
 
     @property
     def replies(self) -> dict[Topic, tuple[type[Message], ...]]:
-        """Every message that moves a saga of any version, by the topic on which it comes."""
+        """The types of all messages that move a saga of any version, by topic."""
         return _by_topic(cls for each in self for step in each.steps for cls in step.replies)
 
     @property
     def commands(self) -> dict[Topic, tuple[type[Message], ...]]:
-        """Every message that a saga of any version sends, by topic."""
+        """The types of all messages that a saga of any version sends, by topic."""
         return _by_topic(cls for each in self for step in each.steps for cls in step.commands)
 
 

@@ -1,11 +1,11 @@
-"""A saga's table as a Mermaid state diagram."""
+"""Mermaid state diagram of a saga's table."""
 
 from libs.contracts.base import Message
 from libs.saga.definition import Definition
 
 
 def mermaid(definition: Definition) -> str:
-    """The states of the definition, its answers on the arrows, the undos as their own row of states."""
+    """Draw the states of the definition with the replies on the arrows, and one more state for each undo."""
     lines = ["stateDiagram-v2", f"    [*] --> {definition.steps[0].waiting}"]
     for step in definition.steps:
         following = definition.after(step.name)

@@ -1,4 +1,4 @@
-"""The engine: `(saga, message, now) → (saga, messages)`. Pure; state is persisted by step name, never by index."""
+"""Engine of sagas, pure: `(saga, message, now) → (saga, messages)`; state names its step, and never counts it."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,13 +10,13 @@ from libs.contracts.base import Message, Problem
 from libs.saga.definition import Context, Definition, Step
 
 UNDO_BACKOFF_LIMIT = 300.0
-"""Seconds between two sends of an undo, at most."""
+"""Longest wait between two sends of an undo, in seconds: an undo that gets through again is soon noticed."""
 
 MOST_DOUBLINGS = 10
-"""Doublings of a wait; far above the limit, and far below where a step retried for weeks overflows a float."""
+"""Most doublings of a wait: enough to pass `UNDO_BACKOFF_LIMIT`, and no float overflows after weeks of retries."""
 
 LATE_KEPT = 50
-"""Late replies that a saga's own record keeps; all of them are in the audit."""
+"""How many late replies a saga's document keeps, so that it stays small; the audit keeps all of them."""
 
 RETRIED = "undo retried by an operator"
 
@@ -34,7 +34,7 @@ class SagaStatus(StrEnum):
 
 
 class Entry(BaseModel):
-    """One line of a saga's history: what happened at which step."""
+    """An entry of a saga's history: what happened when, at which step."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,7 +44,7 @@ class Entry(BaseModel):
 
 
 class Saga(BaseModel):
-    """Where a saga stands. Everything that it needs to go on is here or in the definition of its version."""
+    """The state of a saga; with the definition of its version it is all that the saga needs to go on."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,9 +53,9 @@ class Saga(BaseModel):
     version: int
     status: SagaStatus
     step: str
-    """The step whose answer is awaited, forward or (while COMPENSATING) in undo."""
+    """The step whose reply is awaited: to its command, or while COMPENSATING to its undo."""
     to_undo: tuple[str, ...] = ()
-    """Undos still to come after the current one."""
+    """The names of the steps to undo after the current one, in order."""
     failed_step: str | None = None
     errors: tuple[Problem, ...] = ()
     context: dict[str, Any]
@@ -67,19 +67,19 @@ class Saga(BaseModel):
 
     @property
     def moves(self) -> int:
-        """Grows with everything that happens to the saga; orders what is told about it."""
+        """The number of things that have happened to the saga; orders the events about it."""
         return len(self.history) + len(self.late)
 
 
 class Sent(NamedTuple):
-    """A message with the id that it keeps however often it is sent."""
+    """A message and its id, which stays the same when the message is sent again."""
 
     id: str
     message: Message
 
 
 def start(definition: Definition, id_: str, context: Context, now: datetime) -> tuple[Saga, list[Sent]]:
-    """A new saga, waiting for its first step."""
+    """Begin a saga: send the command of the first step and wait for the reply."""
     first = definition.steps[0]
     saga = Saga(
         id=id_,
@@ -95,7 +95,7 @@ def start(definition: Definition, id_: str, context: Context, now: datetime) -> 
 
 
 def advance(definition: Definition, saga: Saga, message: Message, now: datetime) -> tuple[Saga, list[Sent]]:
-    """Take an answer. One that nobody waits for (late, or again) is recorded and changes nothing else."""
+    """Follow a reply; one that is not awaited (late or a duplicate) is recorded and changes nothing else."""
     step = definition.by_name[saga.step]
     match saga.status:
         case SagaStatus.RUNNING if isinstance(message, step.success):
@@ -111,7 +111,7 @@ def advance(definition: Definition, saga: Saga, message: Message, now: datetime)
 
 
 def expire(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, list[Sent]]:
-    """The deadline passed without an answer: send again, or give the step up and undo it with those before it."""
+    """Send an overdue command again; after the last try, undo the step and those before it."""
     if saga.status.ended or saga.deadline is None or saga.deadline > now:
         return saga, []
     step = definition.by_name[saga.step]
@@ -133,7 +133,7 @@ def expire(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, lis
 def fail(
     definition: Definition, saga: Saga, problems: tuple[Problem, ...], now: datetime, *, itself: bool
 ) -> tuple[Saga, list[Sent]]:
-    """Turn back: undo the steps before the current one, in reverse; `itself` undoes the current one as well."""
+    """Undo the steps before the current one, in reverse; `itself` undoes the current one as well."""
     failed = _noted(saga, now, "failed").model_copy(
         update={
             "status": SagaStatus.COMPENSATING,
@@ -146,19 +146,19 @@ def fail(
 
 
 def can_abort(definition: Definition, saga: Saga) -> bool:
-    """Whether the saga can still be turned back: it runs forward, in a step that silence may fail."""
+    """Whether the saga can still be turned back: it runs forward, and an abort may fail its current step."""
     return saga.status is SagaStatus.RUNNING and definition.by_name[saga.step].can_fail
 
 
 def abort(definition: Definition, saga: Saga, problems: tuple[Problem, ...], now: datetime) -> tuple[Saga, list[Sent]]:
-    """Turn the saga back for the given reasons; one for which that is too late stays as it is."""
+    """Turn the saga back for the given reasons; a saga that cannot be aborted stays as it is."""
     if not can_abort(definition, saga):
         return saga, []
     return fail(definition, saga, problems, now, itself=True)
 
 
 def retry_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, list[Sent]]:
-    """An operator has removed what was in the way of a stuck undo; anything but STUCK is left alone."""
+    """Send the undo of a STUCK saga again, for an operator; any other saga stays as it is."""
     if saga.status is not SagaStatus.STUCK:
         return saga, []
     step = definition.by_name[saga.step]
@@ -169,7 +169,7 @@ def retry_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga,
 
 
 def skip_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, list[Sent]]:
-    """An operator answers for a stuck undo by hand; what is left to undo goes on."""
+    """Go on with the next undo of a STUCK saga: an operator has undone the current step by hand."""
     if saga.status is not SagaStatus.STUCK:
         return saga, []
     forced = _noted(saga, now, "undo skipped by an operator").model_copy(update={"status": SagaStatus.COMPENSATING})
@@ -202,9 +202,9 @@ def _next_undo(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga,
 
 
 def _command(definition: Definition, saga: Saga, step: Step) -> Sent:
-    """A step that is never given up has a new id whenever its tries are used up.
+    """The command of a step; its id is new whenever the tries of a step that never gives up are used up.
 
-    Its participant may have answered, the answer be lost, and the old id be set aside as one that it knows.
+    The participant may have replied and the reply be lost: under the old id it drops the command as a duplicate.
     """
     id_ = f"{saga.id}:{step.name}"
     rounds = 0 if step.can_fail else (saga.attempt - 1) // step.tries
@@ -212,14 +212,14 @@ def _command(definition: Definition, saga: Saga, step: Step) -> Sent:
 
 
 def _undo(definition: Definition, saga: Saga, step: Step) -> Sent:
-    """A new id after each retry: under the old one the participant has set it aside as a message that it knows."""
+    """The undo of a step, under a new id after each retry: a participant drops the old id as a duplicate."""
     retries = sum(entry.step == step.name and entry.what == RETRIED for entry in saga.history)
     id_ = f"{saga.id}:{step.name}:undo"
     return Sent(f"{id_}:{retries}" if retries else id_, definition.undo(step, saga.context))
 
 
 def _waiting(saga: Saga, step: Step, now: datetime) -> Saga:
-    """Forward steps wait the same time again; undos and steps that cannot fail wait longer each time."""
+    """Set the deadline: a step that can fail waits `step.seconds`; any other step, or an undo, longer each time."""
     seconds = step.seconds
     if saga.status is SagaStatus.COMPENSATING or not step.can_fail:
         seconds = min(seconds * 2 ** min(saga.attempt - 1, MOST_DOUBLINGS), max(seconds, UNDO_BACKOFF_LIMIT))

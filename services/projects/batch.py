@@ -1,4 +1,4 @@
-"""A run of messages: the projects and sagas it loads, what decisions make of them, and one save at its end."""
+"""Batch: the projects and sagas of one run of messages, changed by decisions and saved once at the end."""
 
 from collections.abc import Iterable
 from dataclasses import replace

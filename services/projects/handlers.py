@@ -1,4 +1,4 @@
-"""The handlers: each loads what a run of messages is about, has the domain decide, and applies the decisions."""
+"""Handlers: load the projects of a run of messages, have the domain decide each message, apply the decisions."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -27,14 +27,14 @@ from services.projects.settings import ProjectsSettings
 log = structlog.get_logger(__name__)
 
 SWEPT_AT_ONCE = 200
-"""Documents that one tick takes; the next tick takes the rest."""
+"""Most documents that one tick takes, so that its transaction stays short; the next tick takes the rest."""
 
 PUT_OFF = timedelta(minutes=1)
 """The pause before an overdue saga whose table this release lacks is taken again, so that others come first."""
 
 
 class ProjectHandlers:
-    """Everything that moves projects and their sagas."""
+    """Handlers of everything that moves projects and their sagas."""
 
     def __init__(
         self, projects: Projects, sagas: Sagas, settings: ProjectsSettings, definitions: Definitions = DEFINITIONS

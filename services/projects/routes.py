@@ -1,4 +1,4 @@
-"""Which message goes to which handler."""
+"""Routes from message types and ticks to handlers."""
 
 from typing import get_args
 
@@ -15,7 +15,7 @@ from services.projects.saga import DEFINITIONS
 
 
 def routes(handlers: ProjectHandlers, definitions: Definitions = DEFINITIONS) -> tuple[Subscription, ...]:
-    """The replies of participants, as the tables of the sagas name them; the rest is listed."""
+    """Route replies as the tables of the sagas name them, and every other message as listed here."""
     moved: dict[topics.Topic, dict[type[Message], Handler]] = {
         topic: dict.fromkeys(replies, handlers.on_replies) for topic, replies in definitions.replies.items()
     }

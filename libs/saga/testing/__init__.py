@@ -1,8 +1,8 @@
-"""Given, when, then for sagas; and the cases that every saga has, made from its table.
+"""Tests of sagas: stories in given, when, then, and the cases that follow from every table.
 
     Story(ACTIVATION, context, replies).given(OrderResolved).when(SnapshotsRejected).sends().ends(COMPENSATED)
 
-The stateful model, which needs Hypothesis, is in `libs.saga.testing.interleaving`.
+The stateful model in `libs.saga.testing.interleaving` needs Hypothesis.
 """
 
 from libs.saga.testing.cases import Case, cases

@@ -1,4 +1,4 @@
-"""The stories that follow from a table alone: whatever can happen at any of its steps, and what is sent then."""
+"""Cases derived from a table: for every step, each event that can happen and the messages that it makes sent."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from libs.saga.engine import Saga, SagaStatus
 from libs.saga.testing.story import ABORT, RETRY, SILENCE, SKIP, Event, Replies, Story
 
 Told = tuple[Event, tuple[str, ...]]
-"""What happens, and the names of the messages that the saga sends to that."""
+"""An event, and the names of the messages that the saga sends in return."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Events, what each makes the saga send, and the end."""
+    """A sequence of events with what each makes the saga send, and the status at the end."""
 
     name: str
     definition: Definition
@@ -26,7 +26,7 @@ class Case:
         return self.name
 
     def run(self, context: Mapping[str, Any], replies: Replies) -> Saga:
-        """Tell it, assert every message on the way and the end, and give the saga as it is then."""
+        """Run the case, assert every message and the status at the end, and return the saga."""
         story = Story(self.definition, context, replies).sends(self.definition.steps[0].name)
         for event, expected in self.events:
             story.when(event).sends(*expected)
@@ -34,14 +34,14 @@ class Case:
 
 
 def cases(definition: Definition) -> list[Case]:
-    """Success; and for every step: failure, answers twice or late or never, an abort, and an undo that gets stuck."""
+    """Success; and for every step failure, a duplicate, late or missing reply, an abort, and a stuck undo."""
     table = _Table(definition)
     succeeds = table.case("succeeds", *table.forward(), ends=SagaStatus.SUCCEEDED)
     return [succeeds, *(case for step in definition.steps for case in table.of(step))]
 
 
 class _Table:
-    """What follows from which row."""
+    """The cases of each row of a table."""
 
     def __init__(self, definition: Definition) -> None:
         self.definition = definition
@@ -60,13 +60,13 @@ class _Table:
         return told
 
     def backward(self, event: Event, step: Step, *, itself: bool) -> list[Told]:
-        """`event` turns the saga back at `step`, and every undo is confirmed."""
+        """`event` makes `step` fail, and every undo is confirmed."""
         undos = [self.definition.by_name[name] for name in self.definition.to_undo(step.name, itself=itself)]
         sends = [(f"{undo.name}:undo",) for undo in undos] + [()]
         return list(zip([event, *(undo.undone for undo in undos if undo.undone)], sends, strict=True))
 
     def silence(self, step: Step) -> list[Told]:
-        """Nobody answers: the command is sent again until its tries are used up."""
+        """No reply comes: the command is sent again until its tries are used up."""
         return [(SILENCE, (step.name,))] * (step.tries - 1)
 
     def of(self, step: Step) -> Iterator[Case]:
@@ -95,7 +95,7 @@ class _Table:
                 yield from self._of_turning_back(step, step.failure, before)
 
     def _of_turning_back(self, step: Step, failure: type[Message], before: list[Told]) -> Iterator[Case]:
-        """Silence or an abort turn the saga back, the step itself included, whatever it says then."""
+        """Silence or an abort undoes the step and those before it; its late reply changes nothing."""
         again: Told = (step.success, ())
         silent = self.backward(SILENCE, step, itself=True)
         yield self.case(
@@ -118,7 +118,7 @@ class _Table:
             yield from self._of_stuck(step, before, aborted)
 
     def _of_insisting(self, step: Step, before: list[Told], after: list[Told]) -> Iterator[Case]:
-        """Once its tries are used up it goes on under new ids, for whoever knows the old one and says nothing."""
+        """A step that never gives up sends its command under a new id whenever its tries are used up."""
         names = [step.name, *(f"{step.name}:{rounds}" for rounds in range(1, 5))]
         asked = [name for name in names for _ in range(step.tries)][1:]
         yield self.case(
@@ -146,7 +146,7 @@ class _Table:
         )
 
     def _of_stuck(self, step: Step, before: list[Told], aborted: list[Told]) -> Iterator[Case]:
-        """Only an operator moves it on, and each retry goes under an id of its own."""
+        """A stuck undo moves on by an operator alone, and each retry has an id of its own."""
         assert step.undone is not None
         stuck = [*before, aborted[0], *self._unconfirmed(step, (f"{step.name}:undo",))]
         first, second = (f"{step.name}:undo:1",), (f"{step.name}:undo:2",)

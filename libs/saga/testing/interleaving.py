@@ -1,6 +1,6 @@
-"""Whatever answers come, in whatever order, again, late or never: a saga ends legally and leaves nothing behind.
+"""Stateful model of any table: in whatever order replies come, late, twice or never, a saga ends legally.
 
-A stateful model for any table, to be subclassed by a test:
+A test subclasses it:
 
     class AnyCake(Interleaving):
         definition, context, replies = CAKE, {"cake": "sponge"}, staticmethod(what_they_say)
@@ -29,14 +29,14 @@ LEGAL = {
     COMPENSATED: {COMPENSATED},
     STUCK: {STUCK},
 }
-"""Where answers, time and aborts may lead."""
+"""The statuses to which replies, time and aborts may lead."""
 
 OPERATORS = {**{status: {status} for status in SagaStatus}, STUCK: {COMPENSATING, COMPENSATED}}
-"""Where an operator's decision leads: nowhere, unless an undo is stuck."""
+"""The statuses to which an operator's decision may lead: the same one, unless an undo is stuck."""
 
 
 class Interleaving(RuleBasedStateMachine):
-    """The engine on one side; on the other what the participants were told and what they have done."""
+    """The engine, and beside it a model of the commands sent and of the steps that participants have carried out."""
 
     definition: ClassVar[Definition]
     context: ClassVar[Mapping[str, Any]]
@@ -46,14 +46,14 @@ class Interleaving(RuleBasedStateMachine):
     def begin(self) -> None:
         self.now = datetime(2026, 11, 21, tzinfo=UTC)
         self.standing: list[str] = []
-        """Steps that a participant has, or may have, carried out and not undone, in the order of their commands."""
+        """The names of steps that may have been carried out and are not undone, in the order of their commands."""
         self.sent_before: dict[str, Message] = {}
         self.saga, sent = start(self.definition, "s", self.context, self.now)
         self._sent(sent)
 
     @rule(number=st.integers(0, 50))
     def any_answer(self, number: int) -> None:
-        """One of all that there are: mostly one that nobody waits for."""
+        """A reply of any type, which mostly is not awaited."""
         self._told(self.definition.replies[number % len(self.definition.replies)])
 
     @rule(succeeds=st.booleans())
@@ -143,7 +143,7 @@ class Interleaving(RuleBasedStateMachine):
         assert Saga.model_validate_json(self.saga.model_dump_json()) == self.saga
 
     def teardown(self) -> None:
-        """Once everybody answers and an operator looks, it comes to its end."""
+        """Check that the saga ends once every participant replies and an operator retries stuck undos."""
         if not hasattr(self, "saga"):
             return
         for _ in range(3 * len(self.definition.steps)):

@@ -1,9 +1,9 @@
-"""A story is told in answers (their classes, or messages) and in what happens to a saga otherwise.
+"""Story of one saga, told in replies (message classes, or messages) and in happenings such as a time-out.
 
-What was sent is asserted whole, so that `sends()` says that nothing was. A command goes by the name of its step, an
-undo by `<step>:undo`, or either by the exact message. A name is also the id under which the message goes: that of one
-that is sent again is the same, but `<step>:undo:n` after an operator's n-th retry, and `<step>:n` when a step that is
-never given up has used up its tries n times.
+`sends` asserts every message that was sent, so `sends()` asserts that none was. The name of a step stands for its
+command, `<step>:undo` for its undo; either may be given as the exact message instead. A name is also the message's id
+behind that of the saga: a message that is sent again keeps it, but the id is `<step>:undo:n` after an operator's n-th
+retry, and `<step>:n` when a step that never gives up has used up its tries n times.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from libs.saga.engine import Saga, SagaStatus, Sent, abort, advance, expire, ret
 
 
 class Happening(Enum):
-    """What moves a saga beside answers."""
+    """An event that is not a reply."""
 
     SILENCE = "no answer comes until the deadline"
     ABORT = "somebody wants it undone"
@@ -29,7 +29,7 @@ SILENCE, ABORT, RETRY, SKIP = Happening.SILENCE, Happening.ABORT, Happening.RETR
 
 Event = type[Message] | Message | Happening
 Replies = Callable[[type[Message]], Message]
-"""Makes an answer of a class: whatever a participant would say."""
+"""Makes the reply of a class that a participant would send."""
 
 SAGA_ID = "saga-1"
 
@@ -37,7 +37,7 @@ UNWANTED = (Problem(code="UNWANTED", path="", message="it is not wanted any more
 
 
 class Story:
-    """One saga, from its start, and everything that happens to it."""
+    """A saga from its start; each method applies an event, or asserts what the last event made of the saga."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Story:
         self.saga, self.sent = start(definition, SAGA_ID, dict(context), now)
 
     def given(self, *events: Event) -> Self:
-        """What happened before that which the story is about."""
+        """Apply the events before the one that the test is about."""
         for event in events:
             self.when(event)
         return self
@@ -83,7 +83,7 @@ class Story:
                 assert_never(what)
 
     def sends(self, *expected: str | Message) -> Self:
-        """Exactly these messages, in this order."""
+        """Assert that the last event sent exactly these messages, in this order."""
         assert len(self.sent) == len(expected), f"sent {_names(self.sent)}, expected {expected}"
         for sent, one in zip(self.sent, expected, strict=True):
             if isinstance(one, str):
@@ -96,7 +96,7 @@ class Story:
         return self
 
     def ignores(self) -> Self:
-        """Nothing was sent and nothing changed, but that the answer is on record as late."""
+        """Assert that the last reply sent nothing and changed nothing, but is on record as late."""
         assert self._before is not None
         self.sends()
         assert self.saga.late != self._before.late
@@ -104,7 +104,7 @@ class Story:
         return self
 
     def stays(self) -> Self:
-        """Nothing was sent and nothing changed at all."""
+        """Assert that the last event sent nothing and changed nothing."""
         assert self.sends().saga == self._before
         return self
 

@@ -1,1 +1,1 @@
-"""Where projects and sagas are kept."""
+"""Adapters: storage of projects and sagas in MongoDB and in memory."""

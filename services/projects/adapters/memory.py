@@ -28,7 +28,7 @@ class _KeptSaga(NamedTuple):
 
 
 class MemoryProjects:
-    """Projects by their ids, which are derived from site and order, so sites cannot meet."""
+    """Projects by id, which is derived from site and order, so no site reads another's."""
 
     def __init__(self) -> None:
         self._projects = Table[str, _KeptProject]()
@@ -62,7 +62,7 @@ class MemoryProjects:
 
 
 class MemorySagas:
-    """Sagas by their ids; an ended one is forgotten `keep` later, unless it is stuck."""
+    """Sagas by id; an ended one expires after `keep`, unless it is stuck."""
 
     def __init__(self, keep: timedelta) -> None:
         self._sagas = Table[str, _KeptSaga]()
@@ -92,5 +92,5 @@ class MemorySagas:
 
 
 def _without_message(cause: Cause) -> Cause:
-    """What is kept of a cause with state: all but the message itself."""
+    """The cause without the id of its message, as it is stored with state."""
     return Cause.from_document(cause.as_document())

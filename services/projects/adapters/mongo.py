@@ -13,7 +13,7 @@ from services.projects.ports import FORESTALLED, StoredSaga
 
 
 class MongoProjects:
-    """One document a project; `_id` is derived from site and order, so sites cannot meet."""
+    """One document per project; its `_id` is derived from site and order, so no site reads another's."""
 
     def __init__(self, database: driver.Database) -> None:
         self._projects = database["projects"]
@@ -62,7 +62,7 @@ class MongoProjects:
 
 
 class MongoSagas:
-    """One document an activation."""
+    """One document per saga; an ended one expires after `keep`, unless it is stuck."""
 
     def __init__(self, database: driver.Database, keep: timedelta) -> None:
         self._sagas = database["sagas"]

@@ -13,7 +13,7 @@ Numbers = WorkOrderProgressed | WorkOrderCompleted
 
 
 def initial_progress(project: Project) -> tuple[LineProgress, ...]:
-    """The lines before anything was made."""
+    """The numbers of a project before any execution has begun."""
     return tuple(
         LineProgress(
             line_id=line.line_id,
@@ -59,7 +59,7 @@ def tell(project: Project, now: datetime) -> Decision:
 
 
 def _completed(project: Project, end: WorkOrderCompleted, now: datetime) -> Decision:
-    """Every line reached its target: send the last numbers and the end in one go."""
+    """Complete the project, whose lines have all reached their targets: send the last numbers and the end."""
     told = tell(project, now)
     done, changed = change(told.project or project, ProjectState.COMPLETED, "completed", now)
     answer = OrderCompleted(

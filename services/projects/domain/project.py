@@ -35,7 +35,7 @@ PROJECT_LIFE = Lifecycle[ProjectState](
 class Wish(BaseModel):
     """A revision, or without an order a cancellation, that the project cannot follow yet.
 
-    It waits for an activation to be turned back, or for the answer of the shop floor.
+    It waits for an activation to be turned back, or for the answer of execution.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,7 +56,7 @@ class Project(BaseModel):
     id: str
     site: str
     order: OrderRequested
-    """The ERP's order with the changes of operators; fields that this release does not know are kept as well."""
+    """The ERP's order with the changes of operators, as one value, so that no field of it is forgotten."""
     revision: int
     """The newest revision of the ERP that was followed; a cancellation has a revision of its own."""
     body_hash: str

@@ -90,7 +90,7 @@ class TestTwice:
                 await order.deliver(copy)
             delivered.append(type(said_of(record).message))
             if wanted == "CANCELLED" and delivered[-1] is execution.TasksStaged and not order.all(erp.OrderCancelled):
-                # The release is on its way: too late to turn back, so the floor cancels what it has released.
+                # The release is on its way: too late to turn back, so execution cancels what it has released.
                 order.cancelled()
             assert len(delivered) < 200, "it does not come to an end"
         assert set(COMMANDS.values()) <= set(delivered)

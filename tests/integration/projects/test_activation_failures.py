@@ -36,7 +36,7 @@ class TestRefused:
         await order.is_planned("freeze", "HASH_MISMATCH")
         await order.activates_again()
 
-    async def test_by_the_floor(self, order: Activation) -> None:
+    async def test_by_execution(self, order: Activation) -> None:
         order.ordered(quantity=500)
         await order.run()
         await order.is_planned("admit", "TOO_MANY_EXECUTIONS")

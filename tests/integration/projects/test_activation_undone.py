@@ -90,7 +90,7 @@ class TestRevised:
         await order.is_active()
         assert [accepted.revision for accepted in order.all(erp.OrderAccepted)] == [1, 4]
 
-    async def test_too_late_to_turn_back_the_floor_follows(self, order: Activation) -> None:
+    async def test_too_late_to_turn_back_execution_follows(self, order: Activation) -> None:
         order.ordered()
         release = await order.next(COMMANDS["release"])
         order.ordered(quantity=5)
@@ -111,7 +111,7 @@ class TestRevised:
         ],
         ids=["line added", "line replaced", "other product"],
     )
-    async def test_too_late_to_turn_back_what_the_floor_cannot_follow_is_rejected(
+    async def test_too_late_to_turn_back_what_execution_cannot_follow_is_rejected(
         self, order: Activation, wanted: dict[str, Any]
     ) -> None:
         order.ordered()

@@ -19,7 +19,7 @@ TYPES = ("press", "polisher", "saw", "lathe", "bench")
 
 
 @pytest_asyncio.fixture(autouse=True, scope="module", loop_scope="module")
-async def floor(factory: tuple[Stage, Leftovers]) -> AsyncIterator[None]:
+async def machines(factory: tuple[Stage, Leftovers]) -> AsyncIterator[None]:
     """More slots of every device type than there will ever be tasks."""
     stage, _ = factory
     stage.put(

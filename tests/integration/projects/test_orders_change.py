@@ -53,10 +53,10 @@ async def state(shop: Stage) -> str:
 
 async def assert_nothing_left(shop: Stage) -> None:
     """No task, snapshot reference, open work order or lease of the project anywhere."""
-    floor = shop.database("execution")
-    assert await floor["tasks"].count_documents({"project_id": PROJECT}) == 0
-    assert await floor["generations"].count_documents({"project_id": PROJECT}) == 0
-    work_order = await floor["work_orders"].find_one({"_id": PROJECT})
+    database = shop.database("execution")
+    assert await database["tasks"].count_documents({"project_id": PROJECT}) == 0
+    assert await database["generations"].count_documents({"project_id": PROJECT}) == 0
+    work_order = await database["work_orders"].find_one({"_id": PROJECT})
     assert work_order is None or work_order["state"] == "WITHDRAWN"
     references = shop.database("snapshot")["activations"]
     async for document in references.find({"project_id": PROJECT}):

@@ -98,15 +98,15 @@ async def test_an_order_is_generated_among_the_refills_of_a_giant(shop: Stage) -
     shop.put(order("GIANT", A_MILLION))
     while shop.wire:
         await one_batch(shop)
-    floor = Devices(shop)
+    machines = Devices(shop)
     while not any(isinstance(said_of(record).message, task_generation.GenerateTasks) for record in shop.wire):
-        floor.finish(100)
+        machines.finish(100)
         await one_batch(shop)
     shop.put(order("SMALL", 10))
-    while not generated(messages(shop), SMALL) or floor.done < 3 * WINDOW:
-        floor.finish(100)
+    while not generated(messages(shop), SMALL) or machines.done < 3 * WINDOW:
+        machines.finish(100)
         await one_batch(shop)
-        open_ = len(generated(messages(shop), GIANT)) - floor.done
+        open_ = len(generated(messages(shop), GIANT)) - machines.done
         assert open_ <= WINDOW + WINDOW // 2, "the next window is asked for when half of one is left"
     said = messages(shop)
     asked, planned = (first(said, cls, SMALL) for cls in (task_generation.GenerateTasks, task_generation.TaskBatch))

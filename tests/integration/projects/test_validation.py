@@ -257,7 +257,7 @@ async def test_a_deadline_that_has_passed_is_warned_of(open_shop: Open, late: bo
         assert pairs(activated.warnings) == ([("DEADLINE_PASSED", "deadline")] if late else [])
 
 
-async def test_the_project_s_warnings_stand_before_the_floor_s(open_shop: Open) -> None:
+async def test_the_project_s_warnings_stand_before_those_of_execution(open_shop: Open) -> None:
     async with open_shop() as shop:
         activated = await shop.order({"recipe_code": "FOOT"}, deadline=datetime(2020, 2, 29, tzinfo=UTC))
         assert [warning.code for warning in activated.warnings] == ["DEADLINE_PASSED", "NO_DEVICE"]

@@ -1,4 +1,4 @@
-"""An order of lamps and bells, and what catalog, snapshot, task generation and the floor answer to its activation."""
+"""An order of lamps and bells, and what catalog, snapshot, task generation and execution answer to its activation."""
 
 import json
 from typing import Any

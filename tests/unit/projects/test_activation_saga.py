@@ -67,7 +67,7 @@ class TestMessages:
     def test_every_definition_that_was_resolved_is_frozen_as_it_was(self, story: Story) -> None:
         story.when(catalog.OrderResolved).sends(snapshot.FreezeSnapshots(**IDS, definitions=DEFINITIONS))
 
-    def test_the_floor_gets_steps_with_their_predecessors_and_lines_with_their_snapshots(self, story: Story) -> None:
+    def test_execution_gets_steps_with_predecessors_and_lines_with_snapshots(self, story: Story) -> None:
         def step(number: int, device_type: str, depends_on: tuple[int, ...], **more: object) -> execution.RoutingStep:
             fixed = {"name": f"Step {number}", "expected_seconds": 5.0, "parameters": {}, "max_attempts": 3}
             fixed |= {"step": number, "device_type": device_type, "depends_on": depends_on, "on_exhausted": "HOLD"}

@@ -19,7 +19,7 @@ def test_what_follows_from_the_table(case: Case) -> None:
     case.run(CONTEXT, answer)
 
 
-def test_the_floor_is_told_what_an_activation_would_admit() -> None:
+def test_execution_is_told_what_an_activation_would_admit() -> None:
     activation = Story(ACTIVATION, CONTEXT, answer).given(*(step.success for step in ACTIVATION.steps[:2]))
     (admit,) = [sent.message for sent in activation.sent]
     assert isinstance(admit, execution.AdmitWorkOrder)
@@ -28,7 +28,7 @@ def test_the_floor_is_told_what_an_activation_would_admit() -> None:
     story.when(REBASE.steps[1].success).sends(execution.RebaseWorkOrder(**participants.IDS, **told))
 
 
-def test_the_floor_has_the_last_word_however_long_it_takes() -> None:
+def test_execution_has_the_last_word_however_long_it_takes() -> None:
     story = Story(REBASE, CONTEXT, answer).given(*(step.success for step in REBASE.steps[:2]))
     story.given(*[SILENCE] * 10).when(ABORT).stays().waits_for("rebase")
     story.when(execution.WorkOrderRebaseRefused).sends("freeze:undo")

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from libs.contracts.base import Message, Problem
-from libs.saga import Definition, Saga, SagaStatus, Step, expire
+from libs.saga import Definition, Saga, SagaStatus, Step, can_abort, expire
 from libs.saga.engine import LATE_KEPT, UNDO_BACKOFF_LIMIT
 from libs.saga.testing import SILENCE, Case, Story, cases
 from tests.unit.saga.bakery import (
@@ -188,3 +188,13 @@ class TestTables:
         answers = (Bought, SoldOut, Mixed, Spilled, Discarded, Baked, Burnt, Scraped, Served)
         assert set(CAKE.replies) == set(answers)
         assert len(CAKE.replies) == len(answers)
+
+
+def test_a_saga_can_be_aborted_while_its_step_may_fail(story: Story) -> None:
+    assert can_abort(CAKE, story.saga)
+    assert not can_abort(CAKE, story.given(Bought, Mixed, Baked).saga), "the last step only goes forward"
+
+
+@pytest.mark.parametrize("status", sorted(set(SagaStatus) - {SagaStatus.RUNNING}))
+def test_a_saga_that_does_not_run_forward_cannot_be_aborted(story: Story, status: SagaStatus) -> None:
+    assert not can_abort(CAKE, story.saga.model_copy(update={"status": status}))
