@@ -23,11 +23,11 @@ from services.gateway.routes import routes
 def build(settings: Settings | None = None) -> Service:
     backends = Backends("gateway", settings or Settings.from_environment())
     catalog, projects = MongoCatalog(backends.database), MongoProjects(backends.database)
-    staged, floor = MongoStaged(backends.database), MongoEquipment(backends.database)
+    staged, equipment = MongoStaged(backends.database), MongoEquipment(backends.database)
     outcomes, keys = MongoOutcomes(backends.database), MongoKeys(backends.database)
     answers = MongoAnswers(backends.database)
-    read = ReadModels(catalog, projects, staged, floor)
-    prepare = tuple(each.prepare for each in (catalog, projects, floor, outcomes, keys, answers))
+    read = ReadModels(catalog, projects, staged, equipment)
+    prepare = tuple(each.prepare for each in (catalog, projects, equipment, outcomes, keys, answers))
     return compose(backends, read=read, outcomes=outcomes, keys=keys, answers=answers, prepare=prepare)
 
 
@@ -47,7 +47,7 @@ def compose(
         backends,
         subscriptions=routes(
             Projections(read.catalog, read.projects, read.staged, outcomes),
-            EquipmentProjections(read.floor, answers, outcomes),
+            EquipmentProjections(read.equipment, answers, outcomes),
         ),
         publishes=(
             topics.CATALOG_COMMANDS,

@@ -20,8 +20,8 @@ FloorRefusal = DeviceControlRefused | ReservationRefused | ReservationCancelRefu
 class EquipmentProjections:
     """What the gateway makes of it; it sends nothing."""
 
-    def __init__(self, floor: Equipment, answers: Answers, outcomes: Outcomes) -> None:
-        self._floor = floor
+    def __init__(self, equipment: Equipment, answers: Answers, outcomes: Outcomes) -> None:
+        self._equipment = equipment
         self._answers = answers
         self._outcomes = outcomes
 
@@ -35,14 +35,14 @@ class EquipmentProjections:
                 continue
             told.append(view_of(site, event, envelope.sequence))
             results.append(outcomes.of_floor(site, envelope.correlation_id, envelope.sequence))
-        known = await self._floor.load(work, {view.key for view in told})
+        known = await self._equipment.load(work, {view.key for view in told})
         changed: dict[Key, View] = {}
         for view in told:
             before = known.get(view.key)
             after = newest(before, view)
             if after is not before:
                 known[view.key] = changed[view.key] = after
-        await self._floor.save(work, changed.values())
+        await self._equipment.save(work, changed.values())
         await self._keep(work, results)
 
     async def on_tasks(self, run: Sequence[Incoming[TaskWord | TaskControlRefused]], work: Work) -> None:

@@ -113,7 +113,7 @@ class ReadModels:
     catalog: Catalog
     projects: Projects
     staged: Staged
-    floor: Equipment
+    equipment: Equipment
 
 
 class Answers(Protocol):

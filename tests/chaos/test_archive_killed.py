@@ -34,7 +34,7 @@ def service(mongodb: str, namespace: str) -> Service:
 
 
 @pytest.fixture
-async def floor(service: Service) -> AsyncIterator[Kernel]:
+async def kernel(service: Service) -> AsyncIterator[Kernel]:
     async with handling(service) as kernel:
         await kernel.give(DeviceOnline(device_id="saw-1", device_type="saw", slots=TASKS))
         yield kernel
@@ -75,10 +75,10 @@ def held_up(mongodb: str, command: str, collection: str) -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("command", "collection"),
     [("insert", "ARCHIVE"), ("delete", "tasks")],
-    ids=["before it is in the archive", "before it leaves the floor"],
+    ids=["before it is in the archive", "before it leaves the shop floor"],
 )
 async def test_a_kill_in_the_middle_loses_and_doubles_nothing(
-    floor: Kernel,
+    kernel: Kernel,
     kafka: str,
     mongodb: str,
     redis: str,
@@ -88,9 +88,9 @@ async def test_a_kill_in_the_middle_loses_and_doubles_nothing(
     command: str,
     collection: str,
 ) -> None:
-    order = await Order(floor, "P", TASKS).release()
+    order = await Order(kernel, "P", TASKS).release()
     await order.complete()
-    database, archive = floor.database, archive_of(utc_now())
+    database, archive = kernel.database, archive_of(utc_now())
 
     async def ids(name: str) -> set[str]:
         return {each["_id"] async for each in database[name].find({"project_id": order.id}, {"_id": 1})}

@@ -145,7 +145,7 @@ def fleet_of(plan: str | None) -> FleetPlan:
 
 async def _devices(fleet: DeviceFleet, console: Console) -> int:
     async with fleet:
-        console.print(f"{len(fleet.floor.devices)} devices; Ctrl-C ends them", highlight=False)
+        console.print(f"{len(fleet.stations.devices)} devices; Ctrl-C ends them", highlight=False)
         said = ""
         running = asyncio.create_task(fleet.wait())
         try:

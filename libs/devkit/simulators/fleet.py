@@ -62,14 +62,14 @@ class DeviceFleet:
         source: str = "device-fleet",
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
-        self.floor = Stations(devices, speed=speed, rates=rates, seed=seed)
+        self.stations = Stations(devices, speed=speed, rates=rates, seed=seed)
         self._address = address
         self._site = {"site": site} if site else {}
         self._source = source
         self._heartbeat_seconds = heartbeat_seconds
         self._types = {
             address.topic(f"devices.tasks.{device.device_type}.v1"): device.device_type
-            for device in self.floor.devices.values()
+            for device in self.stations.devices.values()
         }
         self._online: set[str] = set()
         self._all_online = asyncio.Event()
@@ -80,7 +80,7 @@ class DeviceFleet:
     @property
     def tally(self) -> Tally:
         """What the devices have done so far."""
-        return self.floor.tally
+        return self.stations.tally
 
     @property
     def online_count(self) -> int:
@@ -90,7 +90,7 @@ class DeviceFleet:
     @property
     def offline(self) -> list[str]:
         """The devices that have not been announced, since the topic of their type does not exist."""
-        return sorted(self.floor.devices.keys() - self._online)
+        return sorted(self.stations.devices.keys() - self._online)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -162,10 +162,10 @@ class DeviceFleet:
                     self.announce_again()
                 self._heartbeat()
                 next_heartbeat = now + self._heartbeat_seconds
-            wait = min(self.floor.next_moment, next_heartbeat) - now
+            wait = min(self.stations.next_moment, next_heartbeat) - now
             for record in await self._reader.read(max(SHORTEST_WAIT, min(wait, LONGEST_WAIT))):
                 self._receive(record)
-            for report in self.floor.advance(time.time()):
+            for report in self.stations.advance(time.time()):
                 self._report(report)
             await self._sender.flush(below=UNACKNOWLEDGED)
 
@@ -176,18 +176,18 @@ class DeviceFleet:
                 self._announce(self._types[topic])
 
     def _announce(self, device_type: str) -> None:
-        for device in self.floor.devices.values():
+        for device in self.stations.devices.values():
             if device.device_type == device_type:
                 details: dict[str, Any] = {"device_type": device_type, "slots": device.slots}
                 if device.name:
                     details["name"] = device.name
                 self._status("device.online.v1", device.device_id, details)
                 self._online.add(device.device_id)
-        if len(self._online) == len(self.floor.devices):
+        if len(self._online) == len(self.stations.devices):
             self._all_online.set()
 
     def _heartbeat(self) -> None:
-        leases = self.floor.leases()
+        leases = self.stations.leases()
         for device_id in self._online:
             self._status("device.heartbeat.v1", device_id, {"leases": leases[device_id]})
 
@@ -198,9 +198,9 @@ class DeviceFleet:
         try:
             event = decode(record.headers, record.value)
             if event.type == ASSIGNED:
-                self.floor.assign(event.data, self._carried(event), time.time())
+                self.stations.assign(event.data, self._carried(event), time.time())
             elif event.type == REVOKED:
-                self.floor.revoke(event.data, time.time())
+                self.stations.revoke(event.data, time.time())
         except (NotAnEvent, KeyError, TypeError, ValueError) as error:
             log.warning("cannot read %s[%d]@%d: %r", record.topic, record.partition, record.offset, error)
 

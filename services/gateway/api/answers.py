@@ -12,7 +12,7 @@ _PROBLEMS = {
     415: "The body is not `application/json`.",
     422: "Something in the request is wrong, or was found to be wrong: `errors` says what, all of it.",
     503: "A backend does not answer now. With an `Idempotency-Key` the request can safely be repeated.",
-    504: "The floor did not answer in time.",
+    504: "The shop floor did not answer in time.",
 }
 _LOCATION = {"Location": {"description": "path of the resource", "schema": {"type": "string"}}}
 _APPLIED = {"Preference-Applied": {"description": "the wait that was applied", "schema": {"type": "string"}}}

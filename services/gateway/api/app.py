@@ -37,13 +37,13 @@ def make_app(kernel_routes: list[Any], read: ReadModels, commands: Commands, que
     api = APIRouter(prefix=PREFIX, responses=READING)
     for resource in RESOURCES:
         api.include_router(catalog_router(resource, read, commands))
-    showing, floor = Showing(read.projects, read.staged), ShowingEquipment(read.floor)
+    showing, equipment = Showing(read.projects, read.staged), ShowingEquipment(read.equipment)
     api.include_router(device_types_router(read, commands))
     api.include_router(projects_router(read.projects, showing, commands))
     api.include_router(steering_router(showing, commands))
     api.include_router(tasks_router(read.projects, questions, commands))
-    api.include_router(devices_router(floor, commands))
-    api.include_router(reservations_router(floor, read.projects, commands))
-    api.include_router(calendar_router(floor, commands))
+    api.include_router(devices_router(equipment, commands))
+    api.include_router(reservations_router(equipment, read.projects, commands))
+    api.include_router(calendar_router(equipment, commands))
     app.include_router(api)
     return app

@@ -162,7 +162,7 @@ def catalog_router(resource: Resource, read: ReadModels, commands: Commands) -> 
     async def get_one(site: SiteHeader, code: str) -> BaseModel:
         """All its versions, the newest first."""
         item = await known(site, code)
-        hold = await read.floor.type_hold(site, code) if resource.kind is Kind.DEVICE_TYPE else None
+        hold = await read.equipment.type_hold(site, code) if resource.kind is Kind.DEVICE_TYPE else None
         more = {"held": hold.held} if hold else {}
         return resource.as_detail(item, list(await catalog.versions(item.key)), more)
 

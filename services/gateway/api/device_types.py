@@ -27,7 +27,7 @@ def device_types_router(read: ReadModels, commands: Commands) -> APIRouter:
         site, code = posting.asked.site, message.key
 
         async def show(outcome: Outcome) -> tuple[int, TypeHold]:
-            hold = await read.floor.type_hold(site, code)
+            hold = await read.equipment.type_hold(site, code)
             assert hold is not None, "it was told together with the outcome"
             return 200, hold
 

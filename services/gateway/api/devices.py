@@ -35,7 +35,7 @@ def devices_router(showing: ShowingEquipment, commands: Commands) -> APIRouter:
         cursor: Cursor = None,
     ) -> models.Devices:
         after = position_of(cursor, 1)
-        found = await showing.floor.devices(site, device_type, state, after[0] if after else None, limit + 1)
+        found = await showing.equipment.devices(site, device_type, state, after[0] if after else None, limit + 1)
         devices, following = cut(found, limit, lambda device: (device.device_id,))
         return models.Devices(items=list(devices), next=following)
 

@@ -44,7 +44,7 @@ def reservations_router(showing: ShowingEquipment, projects: Projects, commands:
         await showing.known(site, device_id)
         position = moment_of(cursor)
         after = None if position is None else Passing(*position)
-        found = await showing.floor.reservations(site, device_id, since or utc_now(), after, limit + 1)
+        found = await showing.equipment.reservations(site, device_id, since or utc_now(), after, limit + 1)
         bookings, following = cut(found, limit, lambda booking: (rfc3339(booking.to), booking.reservation_id))
         return models.Reservations(items=list(bookings), next=following)
 

@@ -43,19 +43,19 @@ class Showing:
 class ShowingEquipment:
     """Looks devices and their reservations up, in the same way."""
 
-    def __init__(self, floor: Equipment) -> None:
-        self.floor = floor
+    def __init__(self, equipment: Equipment) -> None:
+        self.equipment = equipment
 
     async def known(self, site: str, device_id: str) -> Device:
-        device = await self.floor.device(site, device_id)
+        device = await self.equipment.device(site, device_id)
         if device is None:
             raise single(404, "UNKNOWN_DEVICE", "path.device_id", f"there is no device {device_id[:64]!r}")
         return device
 
     async def device(self, site: str, device_id: str) -> ShownDevice:
         device = await self.known(site, device_id)
-        hold = await self.floor.type_hold(site, device.device_type)
-        calendar = await self.floor.calendar(site, device_id)
+        hold = await self.equipment.type_hold(site, device.device_type)
+        calendar = await self.equipment.calendar(site, device_id)
         return ShownDevice(
             **device.model_dump(),
             device_type_held=hold.held if hold else None,
@@ -64,7 +64,7 @@ class ShowingEquipment:
 
     async def reservation(self, site: str, device_id: str, reservation_id: str) -> Booking:
         await self.known(site, device_id)
-        booking = await self.floor.reservation(site, device_id, reservation_id)
+        booking = await self.equipment.reservation(site, device_id, reservation_id)
         if booking is None:
             text = f"device {device_id} has no reservation {reservation_id[:64]!r}"
             raise single(404, "UNKNOWN_RESERVATION", "path.reservation_id", text)

@@ -1,4 +1,4 @@
-"""The floor as operators see it: devices, device types that are held, reservations, calendars.
+"""The shop floor as operators see it: devices, device types that are held, reservations, calendars.
 
 Every event tells the whole of what it is about, so a read model is the newest of them.
 """

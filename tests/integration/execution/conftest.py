@@ -13,7 +13,7 @@ from tests.harness import Kernel, handling
 
 @pytest.fixture
 def dispatch_at_once() -> bool:
-    """Each flow by itself: most tests say when it is looked."""
+    """Most tests say when a dispatch pass is made."""
     return False
 
 
@@ -23,7 +23,7 @@ def service(mongodb: str, namespace: str, dispatch_at_once: bool) -> Service:
 
 
 @pytest.fixture
-async def floor(service: Service) -> AsyncIterator[Kernel]:
+async def kernel(service: Service) -> AsyncIterator[Kernel]:
     async with handling(service) as kernel:
         await kernel.give(
             *(

@@ -1,4 +1,4 @@
-"""What a planner and a device gateway say to the floor, and what they hear, in a line each."""
+"""What a planner and a device gateway say to the shop floor, and what they hear, in a line each."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,12 +11,12 @@ from tests.harness import Kernel, Said
 AT = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
-async def online(floor: Kernel, device_id: str, device_type: str = "saw", site: str = "main", **more: Any) -> None:
-    await floor.give(DeviceOnline(device_id=device_id, device_type=device_type, **more), site=site)
+async def online(kernel: Kernel, device_id: str, device_type: str = "saw", site: str = "main", **more: Any) -> None:
+    await kernel.give(DeviceOnline(device_id=device_id, device_type=device_type, **more), site=site)
 
 
 async def release(
-    floor: Kernel, project_id: str, *steps: dict[str, Any], quantity: int = 1, site: str = "main", **more: Any
+    kernel: Kernel, project_id: str, *steps: dict[str, Any], quantity: int = 1, site: str = "main", **more: Any
 ) -> None:
     """An order whose pieces are executions of these steps; by default one cut on a saw."""
     usual = {"name": "cut", "device_type": "saw", "expected_seconds": 60, "parameters": {}, "max_attempts": 3}
@@ -48,14 +48,14 @@ async def release(
         first_execution=1,
         last_execution=quantity,
     )
-    await floor.give(AdmitWorkOrder.model_validate(admit | more), site=site)
+    await kernel.give(AdmitWorkOrder.model_validate(admit | more), site=site)
     batch = TaskBatch(**ids, generation_id=f"{project_id}/1", index=1, batches=1, executions=executions)
-    await floor.give(batch, site=site)
-    await floor.give(ReleaseWorkOrder(**ids), site=site)
+    await kernel.give(batch, site=site)
+    await kernel.give(ReleaseWorkOrder(**ids), site=site)
 
 
-async def look(floor: Kernel, device_type: str = "saw", site: str = "main") -> list[Said]:
-    return await floor.give(DispatchRequested(device_type=device_type), site=site)
+async def dispatch(kernel: Kernel, device_type: str = "saw", site: str = "main") -> list[Said]:
+    return await kernel.give(DispatchRequested(device_type=device_type), site=site)
 
 
 def given(said: list[Said]) -> list[tuple[str, str]]:
@@ -64,5 +64,5 @@ def given(said: list[Said]) -> list[tuple[str, str]]:
     return [(task.task_id, task.device_id) for task in assigned]
 
 
-def nudged(said: list[Said]) -> list[str]:
+def woken(said: list[Said]) -> list[str]:
     return [each.message.device_type for each in said if isinstance(each.message, DispatchRequested)]

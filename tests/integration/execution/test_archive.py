@@ -35,25 +35,25 @@ def service(mongodb: str, namespace: str) -> Service:
 
 
 @pytest.fixture
-async def floor(service: Service) -> AsyncIterator[Kernel]:
+async def kernel(service: Service) -> AsyncIterator[Kernel]:
     async with handling(service) as kernel:
         for site in ("main", "patient"):
             await kernel.give(DeviceOnline(device_id="saw-1", device_type="saw", slots=SAWS), site=site)
         yield kernel
 
 
-async def archive(service: Service, floor: Kernel, later: timedelta = 31 * DAY) -> None:
+async def archive(service: Service, kernel: Kernel, later: timedelta = 31 * DAY) -> None:
     """One batch, some time later."""
     (tick,) = [each for each in service.ticks if each.name == "archive"]
-    await ticking(service.name, tick, service.backends.store, floor.publisher, lambda: utc_now() + later).once()
+    await ticking(service.name, tick, service.backends.store, kernel.publisher, lambda: utc_now() + later).once()
 
 
-async def on_the_floor(floor: Kernel, order: Order) -> set[str]:
-    return {each["_id"] async for each in floor.database["tasks"].find({"project_id": order.id})}
+async def on_the_floor(kernel: Kernel, order: Order) -> set[str]:
+    return {each["_id"] async for each in kernel.database["tasks"].find({"project_id": order.id})}
 
 
-async def archived(floor: Kernel, order: Order, name: str = "") -> dict[str, Any]:
-    found = floor.database[name or archive_of(utc_now())].find({"project_id": order.id})
+async def archived(kernel: Kernel, order: Order, name: str = "") -> dict[str, Any]:
+    found = kernel.database[name or archive_of(utc_now())].find({"project_id": order.id})
     return {each["_id"]: each async for each in found}
 
 
@@ -78,107 +78,107 @@ def test_an_archive_holds_a_quarter(ended: str, name: str) -> None:
 
 
 async def test_tasks_of_a_completed_order_go_after_the_sites_time_and_not_before(
-    floor: Kernel, service: Service
+    kernel: Kernel, service: Service
 ) -> None:
-    order = await Order(floor, "P", 3, steps=2).release()
+    order = await Order(kernel, "P", 3, steps=2).release()
     await order.complete()
-    ledger = await floor.database["ledger"].count_documents({})
+    ledger = await kernel.database["ledger"].count_documents({})
     before = await order.document()
-    await archive(service, floor, 29 * DAY)
-    assert len(await on_the_floor(floor, order)) == 6
-    await archive(service, floor)
-    assert await on_the_floor(floor, order) == set()
-    moved = await archived(floor, order)
+    await archive(service, kernel, 29 * DAY)
+    assert len(await on_the_floor(kernel, order)) == 6
+    await archive(service, kernel)
+    assert await on_the_floor(kernel, order) == set()
+    moved = await archived(kernel, order)
     assert len(moved) == 6
     assert {each["state"] for each in moved.values()} == {"COMPLETED"}
     after = await order.document()
     assert after["archived_in"] == archive_of(after["ended_at"])
     assert after["archived_at"] is not None
     assert after["lines"] == before["lines"], "counters stay where they are"
-    assert await floor.database["ledger"].count_documents({}) == ledger
+    assert await kernel.database["ledger"].count_documents({}) == ledger
 
 
-async def test_open_orders_and_sites_with_more_patience_are_left_alone(floor: Kernel, service: Service) -> None:
-    done = await Order(floor, "DONE", 2).release()
+async def test_open_orders_and_sites_with_more_patience_are_left_alone(kernel: Kernel, service: Service) -> None:
+    done = await Order(kernel, "DONE", 2).release()
     await done.complete()
-    patient = await Order(floor, "PATIENT", 2, site="patient").release()
+    patient = await Order(kernel, "PATIENT", 2, site="patient").release()
     await patient.complete()
-    open_ = await Order(floor, "OPEN", 2).release()
-    await archive(service, floor, 99 * DAY)
-    assert await on_the_floor(floor, done) == set()
-    assert len(await on_the_floor(floor, patient)) == 2
-    assert len(await on_the_floor(floor, open_)) == 2
-    await archive(service, floor, 101 * DAY)
-    assert await on_the_floor(floor, patient) == set()
-    assert len(await on_the_floor(floor, open_)) == 2
+    open_ = await Order(kernel, "OPEN", 2).release()
+    await archive(service, kernel, 99 * DAY)
+    assert await on_the_floor(kernel, done) == set()
+    assert len(await on_the_floor(kernel, patient)) == 2
+    assert len(await on_the_floor(kernel, open_)) == 2
+    await archive(service, kernel, 101 * DAY)
+    assert await on_the_floor(kernel, patient) == set()
+    assert len(await on_the_floor(kernel, open_)) == 2
 
 
-async def test_a_late_report_is_a_duplicate_and_moves_nothing(floor: Kernel, service: Service) -> None:
-    order = await Order(floor, "P", 2, steps=2).release()
+async def test_a_late_report_is_a_duplicate_and_moves_nothing(kernel: Kernel, service: Service) -> None:
+    order = await Order(kernel, "P", 2, steps=2).release()
     reports = await order.complete()
-    await archive(service, floor)
+    await archive(service, kernel)
     before = await order.document()
-    said = await floor.give(*reports)
+    said = await kernel.give(*reports)
     assert ignored(said) == [IgnoredReason.DUPLICATE] * 4
     assert await order.document() == before
-    assert await on_the_floor(floor, order) == set()
+    assert await on_the_floor(kernel, order) == set()
     stranger = reports[0].model_copy(update={"task_id": "P/10/R/99/1"})
-    assert ignored(await floor.give(stranger)) == [IgnoredReason.UNKNOWN_TASK]
-    elsewhere = await floor.give(reports[0], site="patient")
+    assert ignored(await kernel.give(stranger)) == [IgnoredReason.UNKNOWN_TASK]
+    elsewhere = await kernel.give(reports[0], site="patient")
     assert ignored(elsewhere) == [IgnoredReason.UNKNOWN_TASK]
 
 
-async def test_a_project_is_read_from_floor_and_archive_alike(floor: Kernel, service: Service) -> None:
-    order = await Order(floor, "P", MOST_AT_ONCE + 40).release()
+async def test_a_project_is_read_from_floor_and_archive_alike(kernel: Kernel, service: Service) -> None:
+    order = await Order(kernel, "P", MOST_AT_ONCE + 40).release()
     await order.complete()
-    everything = sorted(await on_the_floor(floor, order))
+    everything = sorted(await on_the_floor(kernel, order))
     assert len(everything) == MOST_AT_ONCE + 40
     for still_there in (40, 0):
-        await archive(service, floor)
-        assert len(await on_the_floor(floor, order)) == still_there
+        await archive(service, kernel)
+        assert len(await on_the_floor(kernel, order)) == still_there
         assert (await order.document())["archived_in"] is not None
         assert await known(service, order) == everything
     assert (await order.document())["archived_at"] is not None
 
 
-async def test_small_orders_share_a_batch(floor: Kernel, service: Service) -> None:
-    orders = [Order(floor, f"P{number}", 3) for number in range(4)]
+async def test_small_orders_share_a_batch(kernel: Kernel, service: Service) -> None:
+    orders = [Order(kernel, f"P{number}", 3) for number in range(4)]
     for order in orders:
         await order.release()
         await order.complete()
-    await archive(service, floor)
-    assert [await on_the_floor(floor, order) for order in orders] == [set()] * 4
+    await archive(service, kernel)
+    assert [await on_the_floor(kernel, order) for order in orders] == [set()] * 4
 
 
 async def test_a_cancelled_order_leaves_nothing_waiting_and_what_runs_is_let_finish(
-    floor: Kernel, service: Service
+    kernel: Kernel, service: Service
 ) -> None:
-    order = await Order(floor, "P", SAWS + 3).release()
+    order = await Order(kernel, "P", SAWS + 3).release()
     tasks = await order.assigned()
-    await floor.give(order.report(tasks[0]))
+    await kernel.give(order.report(tasks[0]))
     running = tasks[1]
     ids = {"task_id": running.task_id, "fence": running.fence, "device_id": running.device_id, "project_id": "P"}
-    await floor.give(TaskStarted(**ids, at=AT))
+    await kernel.give(TaskStarted(**ids, at=AT))
     await order.cancel()
-    await floor.give(RevokeLeases(device_type="saw", project_id="P", reason="not needed"))
-    await archive(service, floor)  # as many as go in one batch
-    await archive(service, floor)
-    assert await on_the_floor(floor, order) == {running.task_id}
-    moved = await archived(floor, order)
+    await kernel.give(RevokeLeases(device_type="saw", project_id="P", reason="not needed"))
+    await archive(service, kernel)  # as many as go in one batch
+    await archive(service, kernel)
+    assert await on_the_floor(kernel, order) == {running.task_id}
+    moved = await archived(kernel, order)
     assert {each["state"] for each in moved.values()} == {"COMPLETED", "CANCELLED"}
     assert not any({"pool", "lease_expires_at"} & each.keys() for each in moved.values())
-    assert await floor.database["waiting"].count_documents({}) == 0
+    assert await kernel.database["waiting"].count_documents({}) == 0
     assert (await order.document())["archived_at"] is None
 
-    said = await floor.give(order.report(running))
+    said = await kernel.give(order.report(running))
     assert ignored(said) == []
     assert (await order.document())["lines"][0]["recipes"][0]["good"] == 2
-    await archive(service, floor, 31 * DAY + timedelta(minutes=30))
-    assert await on_the_floor(floor, order) == {running.task_id}, "not looked at again every second"
-    await archive(service, floor, 31 * DAY + timedelta(hours=2))
-    assert await on_the_floor(floor, order) == set()
+    await archive(service, kernel, 31 * DAY + timedelta(minutes=30))
+    assert await on_the_floor(kernel, order) == {running.task_id}, "not tried again every second"
+    await archive(service, kernel, 31 * DAY + timedelta(hours=2))
+    assert await on_the_floor(kernel, order) == set()
     assert (await order.document())["archived_at"] is not None
-    late = await floor.give(*[order.report(task) for task in tasks])
+    late = await kernel.give(*[order.report(task) for task in tasks])
     assert IgnoredReason.UNKNOWN_TASK not in ignored(late)
     assert len(ignored(late)) == len(tasks)
 
@@ -205,29 +205,29 @@ class _Collection:
         return getattr(self._collection, name)
 
 
-async def test_a_crash_at_any_write_loses_and_doubles_nothing(floor: Kernel, service: Service) -> None:
+async def test_a_crash_at_any_write_loses_and_doubles_nothing(kernel: Kernel, service: Service) -> None:
     """Every write of every batch is the last one once; then somebody else goes on."""
-    order = await Order(floor, "P", MOST_AT_ONCE + 40).release()
+    order = await Order(kernel, "P", MOST_AT_ONCE + 40).release()
     await order.complete()
-    everything = sorted(await on_the_floor(floor, order))
+    everything = sorted(await on_the_floor(kernel, order))
     crashes = 0
     for survives in range(20):
         breaking = MongoArchive(Crashing(service.backends.database, survives))  # type: ignore[arg-type]
-        before = await on_the_floor(floor, order), (await order.document())["archived_in"]
+        before = await on_the_floor(kernel, order), (await order.document())["archived_in"]
         work_is_done = await _one_batch(service, ArchiveHandlers(breaking, NO_POLICIES))
         if not work_is_done:
             crashes += 1
-            assert (await on_the_floor(floor, order), (await order.document())["archived_in"]) == before
-        floor_now, archive_now = await on_the_floor(floor, order), await archived(floor, order)
+            assert (await on_the_floor(kernel, order), (await order.document())["archived_in"]) == before
+        floor_now, archive_now = await on_the_floor(kernel, order), await archived(kernel, order)
         assert not floor_now & archive_now.keys()
         assert sorted(floor_now | archive_now.keys()) == everything
         assert await known(service, order) == everything
         if not floor_now:
             break
     assert crashes >= 3
-    await archive(service, floor)
+    await archive(service, kernel)
     assert (await order.document())["archived_at"] is not None
-    assert len(await archived(floor, order)) == MOST_AT_ONCE + 40
+    assert len(await archived(kernel, order)) == MOST_AT_ONCE + 40
 
 
 async def _one_batch(service: Service, handlers: ArchiveHandlers) -> bool:
@@ -239,17 +239,17 @@ async def _one_batch(service: Service, handlers: ArchiveHandlers) -> bool:
     return True
 
 
-async def test_reports_that_come_while_a_batch_is_moved_are_judged_either_way(floor: Kernel, service: Service) -> None:
+async def test_reports_that_come_while_a_batch_is_moved_are_judged_either_way(kernel: Kernel, service: Service) -> None:
     """A cancelled order's last reports race with the archive: each is counted or too late, none is unknown or dead."""
-    order = await Order(floor, "P", 20).release()
+    order = await Order(kernel, "P", 20).release()
     tasks = await order.assigned()
     await order.cancel()
-    reports = [floor.give(order.report(task)) for task in tasks]
-    said = await asyncio.gather(*reports, archive(service, floor), archive(service, floor))
-    await archive(service, floor, 31 * DAY + timedelta(hours=2))
-    assert not floor.dead
+    reports = [kernel.give(order.report(task)) for task in tasks]
+    said = await asyncio.gather(*reports, archive(service, kernel), archive(service, kernel))
+    await archive(service, kernel, 31 * DAY + timedelta(hours=2))
+    assert not kernel.dead
     assert IgnoredReason.UNKNOWN_TASK not in {reason for some in said if some for reason in ignored(some)}
-    counted = await floor.database["ledger"].count_documents({"project_id": "P"})
+    counted = await kernel.database["ledger"].count_documents({"project_id": "P"})
     assert (await order.document())["lines"][0]["recipes"][0]["good"] == counted
-    assert await on_the_floor(floor, order) == set()
-    assert len(await archived(floor, order)) == 20
+    assert await on_the_floor(kernel, order) == set()
+    assert len(await archived(kernel, order)) == 20

@@ -13,7 +13,7 @@ from tests.integration.execution.shop import AT, CHAIN, DIAMOND, PROJECT, Shop, 
 
 
 @pytest.fixture
-async def floor(kafka: str, mongodb: str, redis: str, namespace: str) -> AsyncIterator[Shop]:
+async def kernel(kafka: str, mongodb: str, redis: str, namespace: str) -> AsyncIterator[Shop]:
     async with shop((kafka, mongodb, redis), namespace, CHAIN, slots=1) as built:
         yield built
 
@@ -22,95 +22,95 @@ def wish(cls: type[by_hand.TaskCommand], number: int, step: int, **more: Any) ->
     return cls(project_id=PROJECT, task_id=task_id(number, step), by="m.keller", reason="looked at it", **more)
 
 
-async def test_a_held_task_is_given_to_nobody_until_it_is_released(floor: Shop) -> None:
-    await floor.order(2)
-    (first,) = floor.assigned()
+async def test_a_held_task_is_given_to_nobody_until_it_is_released(kernel: Shop) -> None:
+    await kernel.order(2)
+    (first,) = kernel.assigned()
     assert first.execution_number == 1
-    await floor.put(wish(HoldTask, 2, 1), said_of(first))
-    assert (await floor.states(2)) == {1: "HELD"}
-    await floor.work()
-    assert floor.done(2) == []
-    await floor.put(wish(ReleaseTask, 2, 1, request_id="r-1"))
-    (released,) = floor.all(by_hand.TaskReleased)
+    await kernel.put(wish(HoldTask, 2, 1), said_of(first))
+    assert (await kernel.states(2)) == {1: "HELD"}
+    await kernel.work()
+    assert kernel.done(2) == []
+    await kernel.put(wish(ReleaseTask, 2, 1, request_id="r-1"))
+    (released,) = kernel.all(by_hand.TaskReleased)
     assert (released.by, released.request_id) == ("m.keller", "r-1")
-    await floor.work()
-    assert await floor.recounted() == ()
+    await kernel.work()
+    assert await kernel.recounted() == ()
 
 
-async def test_a_lease_that_is_held_is_taken_back_and_given_anew(floor: Shop) -> None:
-    await floor.order(1)
-    (leased,) = floor.assigned()
-    await floor.put(wish(HoldTask, 1, 1), said_of(leased))
-    assert [each.fence for each in floor.all(devices.TaskRevoked)] == [1]
-    assert floor.ignored() == ["DUPLICATE"]
-    assert await floor.counters() == {"planned": 1}
-    await floor.put(wish(ReleaseTask, 1, 1))
-    await floor.work()
-    assert floor.done(1) == [(1, 1), (1, 2), (2, 1), (3, 1)]
-    assert await floor.recounted() == ()
+async def test_a_lease_that_is_held_is_taken_back_and_given_anew(kernel: Shop) -> None:
+    await kernel.order(1)
+    (leased,) = kernel.assigned()
+    await kernel.put(wish(HoldTask, 1, 1), said_of(leased))
+    assert [each.fence for each in kernel.all(devices.TaskRevoked)] == [1]
+    assert kernel.ignored() == ["DUPLICATE"]
+    assert await kernel.counters() == {"planned": 1}
+    await kernel.put(wish(ReleaseTask, 1, 1))
+    await kernel.work()
+    assert kernel.done(1) == [(1, 1), (1, 2), (2, 1), (3, 1)]
+    assert await kernel.recounted() == ()
 
 
-async def test_a_task_whose_attempts_are_used_up_is_retried(floor: Shop) -> None:
+async def test_a_task_whose_attempts_are_used_up_is_retried(kernel: Shop) -> None:
     def breaks(task: devices.TaskAssigned) -> devices.TaskFailed:
         ids = {name: getattr(task, name) for name in ("task_id", "fence", "device_id", "project_id")}
         return devices.TaskFailed(**ids, at=AT, reason="jam", retryable=False)
 
-    await floor.order(1)
-    await floor.work(breaks)
-    assert await floor.states(1) == {1: "HELD"}
-    await floor.put(wish(RetryTask, 1, 1))
-    (again,) = floor.assigned()
+    await kernel.order(1)
+    await kernel.work(breaks)
+    assert await kernel.states(1) == {1: "HELD"}
+    await kernel.put(wish(RetryTask, 1, 1))
+    (again,) = kernel.assigned()
     assert (again.fence, again.attempt) == (2, 1)
-    await floor.put(said_of(again))
-    await floor.work()
-    assert await floor.recounted() == ()
+    await kernel.put(said_of(again))
+    await kernel.work()
+    assert await kernel.recounted() == ()
 
 
-async def test_an_order_is_completed_by_hand_and_late_devices_count_for_nothing(floor: Shop) -> None:
-    await floor.order(1)
-    (leased,) = floor.assigned()
+async def test_an_order_is_completed_by_hand_and_late_devices_count_for_nothing(kernel: Shop) -> None:
+    await kernel.order(1)
+    (leased,) = kernel.assigned()
     ids = {"task_id": leased.task_id, "fence": 1, "device_id": leased.device_id, "project_id": PROJECT}
-    await floor.put(devices.TaskStarted(**ids, at=AT))
-    await floor.put(wish(CompleteTask, 1, 1), wish(CompleteTask, 1, 1))
-    await floor.put(said_of(leased))
-    assert [each.state for each in floor.all(by_hand.TaskControlRepeated)] == ["COMPLETED"]
-    assert floor.ignored() == ["STALE_FENCE"]
-    assert (await floor.task(1, 1))["fence"] == 2
-    await floor.work()
-    assert await floor.recounted() == ()
-    by = [(fact["_id"], fact["by"], fact["reason"]) for fact in await floor.ledger() if "by" in fact]
+    await kernel.put(devices.TaskStarted(**ids, at=AT))
+    await kernel.put(wish(CompleteTask, 1, 1), wish(CompleteTask, 1, 1))
+    await kernel.put(said_of(leased))
+    assert [each.state for each in kernel.all(by_hand.TaskControlRepeated)] == ["COMPLETED"]
+    assert kernel.ignored() == ["STALE_FENCE"]
+    assert (await kernel.task(1, 1))["fence"] == 2
+    await kernel.work()
+    assert await kernel.recounted() == ()
+    by = [(fact["_id"], fact["by"], fact["reason"]) for fact in await kernel.ledger() if "by" in fact]
     assert by == [(f"{task_id(1, 1)}#2", "m.keller", "looked at it")]
 
 
-async def test_scrap_by_hand_is_replaced(floor: Shop) -> None:
-    await floor.order(2)
-    await floor.put(wish(ScrapTask, 2, 1))
-    assert await floor.counters() == {"planned": 3, "begun": 1, "scrapped": 1}
-    await floor.work()
-    assert floor.done(2) == []
-    assert floor.done(3) == [(1, 1), (2, 1), (3, 1)]
-    (completed,) = floor.all(erp.OrderCompleted)
+async def test_scrap_by_hand_is_replaced(kernel: Shop) -> None:
+    await kernel.order(2)
+    await kernel.put(wish(ScrapTask, 2, 1))
+    assert await kernel.counters() == {"planned": 3, "begun": 1, "scrapped": 1}
+    await kernel.work()
+    assert kernel.done(2) == []
+    assert kernel.done(3) == [(1, 1), (2, 1), (3, 1)]
+    (completed,) = kernel.all(erp.OrderCompleted)
     assert (completed.lines[0].executions_good, completed.lines[0].executions_scrapped) == (2, 1)
-    assert await floor.recounted() == ()
-    await floor.put(wish(HoldTask, 1, 1))
-    (refused,) = floor.all(by_hand.TaskControlRefused)
+    assert await kernel.recounted() == ()
+    await kernel.put(wish(HoldTask, 1, 1))
+    (refused,) = kernel.all(by_hand.TaskControlRefused)
     assert [error.code for error in refused.errors] == ["ORDER_CLOSED"]
 
 
-async def test_many_wishes_in_one_batch_are_followed_in_their_order(floor: Shop) -> None:
-    await floor.order(6)
+async def test_many_wishes_in_one_batch_are_followed_in_their_order(kernel: Shop) -> None:
+    await kernel.order(6)
     wishes = [
         *(wish(HoldTask, number, 1) for number in range(2, 7)),
         *(wish(ScrapTask, number, 1) for number in (2, 3)),
         *(wish(ReleaseTask, number, 1) for number in (4, 5, 6)),
         wish(ReleaseTask, 2, 1),
     ]
-    await floor.stage.deliver(*[encode(each, Cause("main"), "/gateway") for each in wishes])
-    await floor.stage.run()
-    assert [error.code for each in floor.all(by_hand.TaskControlRefused) for error in each.errors] == ["NOT_HELD"]
-    await floor.work()
-    assert await floor.counters() == {"planned": 8, "begun": 8, "good": 6, "scrapped": 2}
-    assert await floor.recounted() == ()
+    await kernel.stage.deliver(*[encode(each, Cause("main"), "/gateway") for each in wishes])
+    await kernel.stage.run()
+    assert [error.code for each in kernel.all(by_hand.TaskControlRefused) for error in each.errors] == ["NOT_HELD"]
+    await kernel.work()
+    assert await kernel.counters() == {"planned": 8, "begun": 8, "good": 6, "scrapped": 2}
+    assert await kernel.recounted() == ()
 
 
 @pytest.mark.parametrize("attempt", range(5))
@@ -118,16 +118,16 @@ async def test_a_device_and_an_operator_at_the_same_moment_make_the_next_step_on
     kafka: str, mongodb: str, redis: str, namespace: str, attempt: int
 ) -> None:
     """Each ends one of two parallel steps; neither may take the other's for open, or nobody would make what follows."""
-    async with shop((kafka, mongodb, redis), namespace, DIAMOND) as floor:
-        await floor.order(1)
-        (first,) = floor.assigned()
-        await floor.put(said_of(first))
-        two, _ = sorted(floor.assigned(), key=lambda task: task.step)
+    async with shop((kafka, mongodb, redis), namespace, DIAMOND) as kernel:
+        await kernel.order(1)
+        (first,) = kernel.assigned()
+        await kernel.put(said_of(first))
+        two, _ = sorted(kernel.assigned(), key=lambda task: task.step)
         report = encode(said_of(two), Cause("main"), "/device")
         command = encode(wish(CompleteTask, 1, 3), Cause("main"), "/gateway")
-        await asyncio.gather(floor.stage.deliver(report), floor.stage.deliver(command))
-        await floor.stage.run()
-        assert await floor.states(1) == {1: "COMPLETED", 2: "COMPLETED", 3: "COMPLETED", 4: "LEASED"}
-        await floor.work()
-        assert await floor.recounted() == ()
-        assert floor.all(execution.TaskHeld) == []
+        await asyncio.gather(kernel.stage.deliver(report), kernel.stage.deliver(command))
+        await kernel.stage.run()
+        assert await kernel.states(1) == {1: "COMPLETED", 2: "COMPLETED", 3: "COMPLETED", 4: "LEASED"}
+        await kernel.work()
+        assert await kernel.recounted() == ()
+        assert kernel.all(execution.TaskHeld) == []

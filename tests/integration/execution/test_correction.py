@@ -13,7 +13,7 @@ from tests.integration.execution.shop import CHAIN, DIAMOND, PROJECT, Shop, said
 
 
 @pytest.fixture
-async def floor(kafka: str, mongodb: str, redis: str, namespace: str) -> AsyncIterator[Shop]:
+async def kernel(kafka: str, mongodb: str, redis: str, namespace: str) -> AsyncIterator[Shop]:
     async with shop((kafka, mongodb, redis), namespace, CHAIN, slots=1, progress_seconds=0.001) as built:
         yield built
 
@@ -29,123 +29,123 @@ def correct(number: int, step: int, outcome: str, **more: Any) -> CorrectTask:
     )
 
 
-async def finish(floor: Shop, *executions: int) -> None:
+async def finish(kernel: Shop, *executions: int) -> None:
     """Only these executions are worked on."""
-    await floor.work(lambda task: said_of(task) if task.execution_number in executions else None)
+    await kernel.work(lambda task: said_of(task) if task.execution_number in executions else None)
 
 
-async def test_a_good_execution_that_was_scrap_is_replaced_and_the_erp_is_told(floor: Shop) -> None:
-    await floor.order(2)
-    await finish(floor, 1)
-    assert (floor.told.produced_quantity, floor.told.executions_scrapped) == (1, 0)
-    await floor.put(correct(1, 2, "SCRAP"), correct(1, 2, "SCRAP"))
-    assert (floor.told.produced_quantity, floor.told.executions_scrapped, floor.told.executions_in_work) == (0, 1, 0)
-    assert await floor.counters() == {"planned": 3, "begun": 1, "scrapped": 1}
-    assert len(floor.all(by_hand.TaskCorrected)) == len(floor.all(by_hand.TaskControlRepeated)) == 1
-    (leased,) = [each for each in floor.all(devices.TaskAssigned) if each.execution_number == 2]
-    await floor.put(said_of(leased))
-    await floor.work()
-    assert await floor.counters() == {"planned": 3, "begun": 3, "good": 2, "scrapped": 1}
-    assert await floor.recounted() == ()
+async def test_a_good_execution_that_was_scrap_is_replaced_and_the_erp_is_told(kernel: Shop) -> None:
+    await kernel.order(2)
+    await finish(kernel, 1)
+    assert (kernel.told.produced_quantity, kernel.told.executions_scrapped) == (1, 0)
+    await kernel.put(correct(1, 2, "SCRAP"), correct(1, 2, "SCRAP"))
+    assert (kernel.told.produced_quantity, kernel.told.executions_scrapped, kernel.told.executions_in_work) == (0, 1, 0)
+    assert await kernel.counters() == {"planned": 3, "begun": 1, "scrapped": 1}
+    assert len(kernel.all(by_hand.TaskCorrected)) == len(kernel.all(by_hand.TaskControlRepeated)) == 1
+    (leased,) = [each for each in kernel.all(devices.TaskAssigned) if each.execution_number == 2]
+    await kernel.put(said_of(leased))
+    await kernel.work()
+    assert await kernel.counters() == {"planned": 3, "begun": 3, "good": 2, "scrapped": 1}
+    assert await kernel.recounted() == ()
 
 
-async def test_scrap_that_was_good_takes_its_replacement_back(floor: Shop) -> None:
-    await floor.order(1)
-    await floor.work(lambda task: None if task.execution_number == 2 else said_of(task, "SCRAP"))
-    assert floor.done(2) == [(1, 1)], "the replacement is on a device"
-    assert await floor.counters() == {"planned": 2, "begun": 1, "scrapped": 1}
-    await floor.put(correct(1, 1, "GOOD"))
-    (corrected,) = floor.all(by_hand.TaskCorrected)
+async def test_scrap_that_was_good_takes_its_replacement_back(kernel: Shop) -> None:
+    await kernel.order(1)
+    await kernel.work(lambda task: None if task.execution_number == 2 else said_of(task, "SCRAP"))
+    assert kernel.done(2) == [(1, 1)], "the replacement is on a device"
+    assert await kernel.counters() == {"planned": 2, "begun": 1, "scrapped": 1}
+    await kernel.put(correct(1, 1, "GOOD"))
+    (corrected,) = kernel.all(by_hand.TaskCorrected)
     assert (corrected.previous, corrected.outcome, corrected.execution_withdrawn) == ("SCRAP", "GOOD", 2)
-    assert [each.task_id for each in floor.all(devices.TaskRevoked)] == [task_id(2, 1)]
-    assert await floor.states(2) == {1: "CANCELLED"}
-    await floor.work()
-    assert await floor.counters() == {"planned": 2, "begun": 1, "good": 1, "withdrawn": 1}
-    assert (floor.told.executions_scrapped, floor.told.executions_in_work) == (0, 0)
-    assert await floor.recounted() == ()
+    assert [each.task_id for each in kernel.all(devices.TaskRevoked)] == [task_id(2, 1)]
+    assert await kernel.states(2) == {1: "CANCELLED"}
+    await kernel.work()
+    assert await kernel.counters() == {"planned": 2, "begun": 1, "good": 1, "withdrawn": 1}
+    assert (kernel.told.executions_scrapped, kernel.told.executions_in_work) == (0, 0)
+    assert await kernel.recounted() == ()
 
 
-async def test_a_replacement_that_is_only_on_its_way_is_never_made(floor: Shop) -> None:
-    await floor.order(1)
-    (leased,) = floor.assigned()
-    floor.stage.put(said_of(leased, "SCRAP"))
-    await floor.stage.run(until=lambda message: isinstance(message, task_generation.TaskBatch))
-    batch = floor.stage.wire.pop(0)
-    await floor.put(correct(1, 1, "GOOD"))
-    await floor.stage.deliver(batch)
-    await floor.stage.deliver(batch)
-    await floor.work()
-    assert floor.done(2) == []
-    assert await floor.states(2) == {1: "CANCELLED"}
-    assert await floor.counters() == {"planned": 2, "begun": 1, "good": 1, "withdrawn": 1}
-    assert await floor.recounted() == ()
+async def test_a_replacement_that_is_only_on_its_way_is_never_made(kernel: Shop) -> None:
+    await kernel.order(1)
+    (leased,) = kernel.assigned()
+    kernel.stage.put(said_of(leased, "SCRAP"))
+    await kernel.stage.run(until=lambda message: isinstance(message, task_generation.TaskBatch))
+    batch = kernel.stage.wire.pop(0)
+    await kernel.put(correct(1, 1, "GOOD"))
+    await kernel.stage.deliver(batch)
+    await kernel.stage.deliver(batch)
+    await kernel.work()
+    assert kernel.done(2) == []
+    assert await kernel.states(2) == {1: "CANCELLED"}
+    assert await kernel.counters() == {"planned": 2, "begun": 1, "good": 1, "withdrawn": 1}
+    assert await kernel.recounted() == ()
 
 
 @pytest.mark.parametrize("attempt", range(4))
-async def test_a_replacement_that_comes_in_at_the_same_moment_is_not_built(floor: Shop, attempt: int) -> None:
-    await floor.order(1)
-    (leased,) = floor.assigned()
-    floor.stage.put(said_of(leased, "SCRAP"))
-    await floor.stage.run(until=lambda message: isinstance(message, task_generation.TaskBatch))
+async def test_a_replacement_that_comes_in_at_the_same_moment_is_not_built(kernel: Shop, attempt: int) -> None:
+    await kernel.order(1)
+    (leased,) = kernel.assigned()
+    kernel.stage.put(said_of(leased, "SCRAP"))
+    await kernel.stage.run(until=lambda message: isinstance(message, task_generation.TaskBatch))
     command = encode(correct(1, 1, "GOOD"), Cause("main"), "/gateway")
-    await asyncio.gather(floor.stage.deliver(floor.stage.wire.pop(0)), floor.stage.deliver(command))
-    await floor.stage.run()
-    assert await floor.states(2) == {1: "CANCELLED"}
-    await finish(floor, 1)
-    assert await floor.counters() == {"planned": 2, "begun": 1, "good": 1, "withdrawn": 1}
-    assert await floor.recounted() == ()
+    await asyncio.gather(kernel.stage.deliver(kernel.stage.wire.pop(0)), kernel.stage.deliver(command))
+    await kernel.stage.run()
+    assert await kernel.states(2) == {1: "CANCELLED"}
+    await finish(kernel, 1)
+    assert await kernel.counters() == {"planned": 2, "begun": 1, "good": 1, "withdrawn": 1}
+    assert await kernel.recounted() == ()
 
 
 async def test_a_replacement_that_is_only_planned_is_not_asked_for(
     kafka: str, mongodb: str, redis: str, namespace: str
 ) -> None:
-    async with shop((kafka, mongodb, redis), namespace, CHAIN, slots=1, window=2) as floor:
-        await floor.order(5)
-        (leased,) = floor.assigned()
-        await floor.put(said_of(leased, "SCRAP"))
-        await floor.put(correct(1, 1, "GOOD"))
-        assert await floor.counters() == {"planned": 5, "begun": 1}
-        await floor.put(said_of(floor.all(devices.TaskAssigned)[-1]))
-        await floor.work()
-        assert floor.done(6) == []
-        assert await floor.recounted() == ()
+    async with shop((kafka, mongodb, redis), namespace, CHAIN, slots=1, window=2) as kernel:
+        await kernel.order(5)
+        (leased,) = kernel.assigned()
+        await kernel.put(said_of(leased, "SCRAP"))
+        await kernel.put(correct(1, 1, "GOOD"))
+        assert await kernel.counters() == {"planned": 5, "begun": 1}
+        await kernel.put(said_of(kernel.all(devices.TaskAssigned)[-1]))
+        await kernel.work()
+        assert kernel.done(6) == []
+        assert await kernel.recounted() == ()
 
 
-async def test_a_closed_order_is_not_corrected(floor: Shop) -> None:
-    await floor.order(1)
-    await floor.work(lambda task: said_of(task, "SCRAP" if task.execution_number == 1 else "GOOD"))
-    before = await floor.counters()
-    await floor.put(correct(1, 1, "GOOD"), correct(2, 1, "SCRAP"), correct(2, 2, "REDO"))
-    refused = [error.code for each in floor.all(by_hand.TaskControlRefused) for error in each.errors]
+async def test_a_closed_order_is_not_corrected(kernel: Shop) -> None:
+    await kernel.order(1)
+    await kernel.work(lambda task: said_of(task, "SCRAP" if task.execution_number == 1 else "GOOD"))
+    before = await kernel.counters()
+    await kernel.put(correct(1, 1, "GOOD"), correct(2, 1, "SCRAP"), correct(2, 2, "REDO"))
+    refused = [error.code for each in kernel.all(by_hand.TaskControlRefused) for error in each.errors]
     assert refused == ["ORDER_CLOSED"] * 3
-    assert await floor.counters() == before
-    assert await floor.recounted() == ()
+    assert await kernel.counters() == before
+    assert await kernel.recounted() == ()
 
 
 async def test_a_step_is_done_again_with_all_behind_it(kafka: str, mongodb: str, redis: str, namespace: str) -> None:
-    async with shop((kafka, mongodb, redis), namespace, DIAMOND, progress_seconds=0.001) as floor:
-        await floor.order(2)
-        await finish(floor, 1)
-        assert floor.told.produced_quantity == 1
-        await floor.put(correct(1, 2, "REDO", request_id="r-1"), correct(1, 2, "REDO", request_id="r-1"))
-        assert floor.told.produced_quantity == 0
-        assert await floor.states(1) == {1: "COMPLETED", 2: "LEASED", 3: "COMPLETED", 4: "BLOCKED"}
-        second = [each for each in floor.all(devices.TaskAssigned) if each.execution_number == 2]
-        await floor.put(*[said_of(each) for each in second])
-        await floor.work()
-        assert sorted(floor.done(1)) == [(1, 1), (2, 1), (2, 2), (3, 1), (4, 1), (4, 2)]
-        assert await floor.recounted() == ()
+    async with shop((kafka, mongodb, redis), namespace, DIAMOND, progress_seconds=0.001) as kernel:
+        await kernel.order(2)
+        await finish(kernel, 1)
+        assert kernel.told.produced_quantity == 1
+        await kernel.put(correct(1, 2, "REDO", request_id="r-1"), correct(1, 2, "REDO", request_id="r-1"))
+        assert kernel.told.produced_quantity == 0
+        assert await kernel.states(1) == {1: "COMPLETED", 2: "LEASED", 3: "COMPLETED", 4: "BLOCKED"}
+        second = [each for each in kernel.all(devices.TaskAssigned) if each.execution_number == 2]
+        await kernel.put(*[said_of(each) for each in second])
+        await kernel.work()
+        assert sorted(kernel.done(1)) == [(1, 1), (2, 1), (2, 2), (3, 1), (4, 1), (4, 2)]
+        assert await kernel.recounted() == ()
 
 
-async def test_corrections_in_one_batch_move_the_counts_back_and_forth(floor: Shop) -> None:
-    await floor.order(3)
-    await finish(floor, 1)
+async def test_corrections_in_one_batch_move_the_counts_back_and_forth(kernel: Shop) -> None:
+    await kernel.order(3)
+    await finish(kernel, 1)
     there_and_back = [correct(1, step, outcome) for step in (1, 3) for outcome in ("SCRAP", "GOOD")]
-    await floor.put(*there_and_back)
-    counted = await floor.counters()
+    await kernel.put(*there_and_back)
+    counted = await kernel.counters()
     assert (counted["good"], counted.get("scrapped", 0)) == (1, 0)
     assert counted["planned"] == 3 + counted["withdrawn"]
-    held = [each for each in floor.all(devices.TaskAssigned) if each.execution_number != 1]
-    await floor.put(*[said_of(each) for each in held])
-    await floor.work()
-    assert await floor.recounted() == ()
+    held = [each for each in kernel.all(devices.TaskAssigned) if each.execution_number != 1]
+    await kernel.put(*[said_of(each) for each in held])
+    await kernel.work()
+    assert await kernel.recounted() == ()

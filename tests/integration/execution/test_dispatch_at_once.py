@@ -13,7 +13,7 @@ from services.execution.dispatch.handlers.passes import PASSES_AT_ONCE
 from services.execution.dispatch.mongo_queues import MongoQueues
 from services.execution.equipment.mongo_devices import MongoDevices
 from tests.harness import Kernel, Said, eventually
-from tests.integration.execution.talk import AT, given, look, nudged, release
+from tests.integration.execution.talk import AT, dispatch, given, release, woken
 from tests.integration.execution.test_queries import operations, watch
 from tests.integration.execution.work_orders import Order
 
@@ -37,8 +37,8 @@ def done(said: list[Said]) -> list[TaskCompleted]:
     ]
 
 
-async def live(floor: Kernel) -> set[str]:
-    return {task["_id"] async for task in floor.database["tasks"].find({"pool": {"$exists": True}})}
+async def live(kernel: Kernel) -> set[str]:
+    return {task["_id"] async for task in kernel.database["tasks"].find({"pool": {"$exists": True}})}
 
 
 class Gate:
@@ -65,66 +65,66 @@ class Gate:
         await eventually(so_often)
 
 
-async def test_the_next_step_and_the_free_slot_are_given_away_with_the_report(floor: Kernel) -> None:
-    await release(floor, "P", {}, {}, quantity=3)
-    first = done(await look(floor))
+async def test_the_next_step_and_the_free_slot_are_given_away_with_the_report(kernel: Kernel) -> None:
+    await release(kernel, "P", {}, {}, quantity=3)
+    first = done(await dispatch(kernel))
     assert [report.task_id for report in first] == ["P/10/R/1/1", "P/10/R/2/1"]
-    said = await floor.give(first[0])
+    said = await kernel.give(first[0])
     assert given(said) == [("P/10/R/1/2", "saw-1")], "begun is finished before new begins"
-    assert nudged(said) == []
-    assert given(await look(floor)) == [], "nothing was left to do"
+    assert woken(said) == []
+    assert given(await dispatch(kernel)) == [], "nothing was left to do"
 
 
-async def test_the_pass_reads_no_work_order_that_the_reports_have_read(floor: Kernel) -> None:
-    await release(floor, "P", {}, {}, quantity=3)
-    await release(floor, "Q")
-    first = done(await look(floor))
-    await watch(floor)
-    said = await floor.give(first[0])
+async def test_the_pass_reads_no_work_order_that_the_reports_have_read(kernel: Kernel) -> None:
+    await release(kernel, "P", {}, {}, quantity=3)
+    await release(kernel, "Q")
+    first = done(await dispatch(kernel))
+    await watch(kernel)
+    said = await kernel.give(first[0])
     assert given(said) == [("P/10/R/1/2", "saw-1")]
-    read = [each for each in await operations(floor) if each["ns"].endswith(".work_orders") and "nreturned" in each]
+    read = [each for each in await operations(kernel) if each["ns"].endswith(".work_orders") and "nreturned" in each]
     assert [each["nreturned"] for each in read] == [1, 1], "P by the reports, Q by the pass"
 
 
-class TestLeftToANudge:
-    async def test_where_another_process_has_the_device_type(self, service: Service, floor: Kernel) -> None:
-        await release(floor, "P", {}, {})
-        first = done(await look(floor))
+class TestLeftToAWakeUp:
+    async def test_where_another_process_has_the_device_type(self, service: Service, kernel: Kernel) -> None:
+        await release(kernel, "P", {}, {})
+        first = done(await dispatch(kernel))
         service.backends.consumers = ()
-        said = await floor.give(*first)
-        assert (given(said), nudged(said)) == ([], ["saw"])
+        said = await kernel.give(*first)
+        assert (given(said), woken(said)) == ([], ["saw"])
 
-    async def test_where_many_device_types_are_concerned(self, floor: Kernel) -> None:
+    async def test_where_many_device_types_are_concerned(self, kernel: Kernel) -> None:
         types = [f"type-{number}" for number in range(PASSES_AT_ONCE)]
-        await release(floor, "P", {}, *({"device_type": name, "depends_on": [1]} for name in types))
-        said = await floor.give(*done(await look(floor)))
-        assert (given(said), nudged(said)) == ([], ["saw", *types])
+        await release(kernel, "P", {}, *({"device_type": name, "depends_on": [1]} for name in types))
+        said = await kernel.give(*done(await dispatch(kernel)))
+        assert (given(said), woken(said)) == ([], ["saw", *types])
 
-    async def test_where_the_look_fails_which_is_no_fault_of_the_reports(
-        self, floor: Kernel, monkeypatch: pytest.MonkeyPatch
+    async def test_where_the_pass_fails_which_is_no_fault_of_the_reports(
+        self, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        await release(floor, "P", {}, {})
-        first = done(await look(floor))
+        await release(kernel, "P", {}, {})
+        first = done(await dispatch(kernel))
 
         async def broken(*_: Any, **__: Any) -> Any:
             raise KeyError("a routing that nobody knows")
 
         monkeypatch.setattr(MongoQueues, "heads", broken)
-        said = await floor.give(*first)
-        assert floor.dead == []
-        assert (given(said), nudged(said)) == ([], ["saw"])
-        assert await floor.database["ledger"].count_documents({}) == 1
+        said = await kernel.give(*first)
+        assert kernel.dead == []
+        assert (given(said), woken(said)) == ([], ["saw"])
+        assert await kernel.database["ledger"].count_documents({}) == 1
 
 
 class TestTwoAtOnce:
     """The database lets one of them through, whoever they are: also one that has just lost the device type."""
 
     @pytest.fixture
-    async def report(self, floor: Kernel) -> TaskCompleted:
+    async def report(self, kernel: Kernel) -> TaskCompleted:
         """Of a step for which two others wait: with the slot that is free, enough for both. Q waits for a slot too."""
-        await release(floor, "P", *FORK)
-        (report,) = done(await look(floor))
-        await release(floor, "Q")
+        await release(kernel, "P", *FORK)
+        (report,) = done(await dispatch(kernel))
+        await release(kernel, "Q")
         return report
 
     async def both(self, *coroutines: Any, between: Callable[[], Any], gate: Gate) -> list[list[Said]]:
@@ -140,48 +140,48 @@ class TestTwoAtOnce:
             said = await asyncio.gather(*running)
         return list(said)
 
-    async def test_a_nudge_waits_for_reports_that_have_the_turn(
-        self, floor: Kernel, report: TaskCompleted, monkeypatch: pytest.MonkeyPatch
+    async def test_a_wake_up_waits_for_reports_that_have_the_lock(
+        self, kernel: Kernel, report: TaskCompleted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        gate, turns = Gate(monkeypatch, MongoQueues, "lease"), Gate(monkeypatch, MongoDevices, "lock")
-        turns.open.set()
-        await self.both(floor.give(report), look(floor), between=lambda: turns.called(3), gate=gate)
-        assert await live(floor) == {"P/10/R/1/2", "P/10/R/1/3"}, "two slots, two tasks: the most urgent"
+        gate, locks = Gate(monkeypatch, MongoQueues, "lease"), Gate(monkeypatch, MongoDevices, "lock")
+        locks.open.set()
+        await self.both(kernel.give(report), dispatch(kernel), between=lambda: locks.called(3), gate=gate)
+        assert await live(kernel) == {"P/10/R/1/2", "P/10/R/1/3"}, "two slots, two tasks: the most urgent"
 
-    async def test_reports_that_come_second_leave_it_to_a_nudge(
-        self, floor: Kernel, report: TaskCompleted, monkeypatch: pytest.MonkeyPatch
+    async def test_reports_that_come_second_leave_it_to_a_wake_up(
+        self, kernel: Kernel, report: TaskCompleted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         gate = Gate(monkeypatch, MongoDevices, "lock")
-        looked = asyncio.Event()
+        passed = asyncio.Event()
 
-        async def look_meanwhile() -> list[Said]:
-            said = await look(floor)
-            looked.set()
+        async def dispatch_meanwhile() -> list[Said]:
+            said = await dispatch(kernel)
+            passed.set()
             return said
 
-        said, _ = await self.both(floor.give(report), look_meanwhile(), between=looked.wait, gate=gate)
-        assert await live(floor) == {"Q/10/R/1/1"}
-        assert "saw" in nudged(said), "what the report has set free is not forgotten"
-        assert await floor.database["ledger"].count_documents({}) == 1
-        assert len(given(await look(floor))) == 1
-        assert len(await live(floor)) == 2
+        said, _ = await self.both(kernel.give(report), dispatch_meanwhile(), between=passed.wait, gate=gate)
+        assert await live(kernel) == {"Q/10/R/1/1"}
+        assert "saw" in woken(said), "what the report has set free is not forgotten"
+        assert await kernel.database["ledger"].count_documents({}) == 1
+        assert len(given(await dispatch(kernel))) == 1
+        assert len(await live(kernel)) == 2
 
     async def test_what_reports_give_away_of_an_order_that_is_cancelled_meanwhile_is_revoked(
-        self, floor: Kernel, monkeypatch: pytest.MonkeyPatch
+        self, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        await release(floor, "P")
-        (report,) = done(await look(floor))
-        await release(floor, "Q")
-        gate, turns = Gate(monkeypatch, MongoQueues, "lease"), Gate(monkeypatch, MongoDevices, "lock")
-        turns.open.set()
+        await release(kernel, "P")
+        (report,) = done(await dispatch(kernel))
+        await release(kernel, "Q")
+        gate, locks = Gate(monkeypatch, MongoQueues, "lease"), Gate(monkeypatch, MongoDevices, "lock")
+        locks.open.set()
 
         async def cancel() -> list[Said]:
-            await Order(floor, "Q", 1).cancel()
-            return await floor.give(RevokeLeases(device_type="saw", project_id="Q", reason="not needed"))
+            await Order(kernel, "Q", 1).cancel()
+            return await kernel.give(RevokeLeases(device_type="saw", project_id="Q", reason="not needed"))
 
-        said = await self.both(floor.give(report), cancel(), between=lambda: turns.called(3), gate=gate)
+        said = await self.both(kernel.give(report), cancel(), between=lambda: locks.called(3), gate=gate)
         revoked = {each.message.task_id for each in said[1] if isinstance(each.message, TaskRevoked)}
         assert revoked == {"Q/10/R/1/1"}, "those who take back come after those who gave"
-        task = await floor.database["tasks"].find_one({"_id": "Q/10/R/1/1"})
+        task = await kernel.database["tasks"].find_one({"_id": "Q/10/R/1/1"})
         assert task is not None
         assert task["state"] == "CANCELLED"

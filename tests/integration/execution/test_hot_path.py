@@ -34,13 +34,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 async def test_good_reports_of_a_chain_read_tasks_and_orders_once_and_write_each_once(
-    floor: Kernel, calls: Counter[str]
+    kernel: Kernel, calls: Counter[str]
 ) -> None:
-    order = await Order(floor, "P", quantity=2, steps=3).release()
+    order = await Order(kernel, "P", quantity=2, steps=3).release()
     tasks = await order.assigned()
     assert len(tasks) == 2
     calls.clear()
-    await floor.give(*[order.report(task) for task in tasks])
+    await kernel.give(*[order.report(task) for task in tasks])
     assert calls == {
         "MongoTasks.load": 1,
         "MongoWorkOrders.load": 1,
@@ -52,27 +52,27 @@ async def test_good_reports_of_a_chain_read_tasks_and_orders_once_and_write_each
     }
 
 
-async def test_a_rework_reads_the_execution_and_nothing_else(floor: Kernel, calls: Counter[str]) -> None:
-    order = await Order(floor, "P", quantity=1, steps=3).release()
+async def test_a_rework_reads_the_execution_and_nothing_else(kernel: Kernel, calls: Counter[str]) -> None:
+    order = await Order(kernel, "P", quantity=1, steps=3).release()
     (first,) = await order.assigned()
-    await floor.give(order.report(first))
+    await kernel.give(order.report(first))
     (second,) = await order.assigned()
     calls.clear()
-    await floor.give(order.report(second, outcome="REWORK", rework_from_step=1))
+    await kernel.give(order.report(second, outcome="REWORK", rework_from_step=1))
     assert (calls["MongoTasks.load"], calls["MongoTasks.save"], calls["MongoLedger.append"]) == (2, 1, 1)
     reports = await order.complete()
     assert [report.task_id.rsplit("/", 1)[1] for report in reports] == ["1", "2", "3"]
 
 
-async def test_what_operators_say_is_found_by_indexes(floor: Kernel) -> None:
-    order = await Order(floor, "P", quantity=2, steps=2).release()
+async def test_what_operators_say_is_found_by_indexes(kernel: Kernel) -> None:
+    order = await Order(kernel, "P", quantity=2, steps=2).release()
     first, _ = await order.assigned()
-    await floor.give(order.report(first, outcome="SCRAP"))
+    await kernel.give(order.report(first, outcome="SCRAP"))
     words: dict[str, Any] = {"project_id": "P", "task_id": first.task_id, "by": "m.keller", "reason": "sound"}
-    await watch(floor)
-    said = await floor.give(CorrectTask(**words, outcome=Correction.GOOD))
-    said += await floor.give(HoldTask(**words | {"task_id": "P/10/R/1/2"}))
-    seen = await operations(floor)
+    await watch(kernel)
+    said = await kernel.give(CorrectTask(**words, outcome=Correction.GOOD))
+    said += await kernel.give(HoldTask(**words | {"task_id": "P/10/R/1/2"}))
+    seen = await operations(kernel)
     assert {type(each.message) for each in said} >= {TaskCorrected, TaskHeld}
     assert {"tasks", "work_orders", "ledger"} <= {each["ns"].partition(".")[2] for each in seen}
     assert [each["command"] for each in seen if "COLLSCAN" in each["planSummary"]] == []

@@ -38,7 +38,7 @@ from libs.messaging.background import ticking
 from services.execution.app import build
 from services.execution.settings import ExecutionSettings
 from tests.harness import Kernel, Said, handling
-from tests.integration.execution.talk import AT, look, online, release
+from tests.integration.execution.talk import AT, dispatch, online, release
 
 OPERATOR = ControlRequest(by="operator", command="c")
 TYPES = ("saw", "press")
@@ -116,7 +116,7 @@ class Shopfloor(RuleBasedStateMachine):
 
     @rule(device_type=st.sampled_from(TYPES))
     def dispatch_looks(self, device_type: str) -> None:
-        self.hear(self.run_(look(self.kernel, device_type, site=self.site)))
+        self.hear(self.run_(dispatch(self.kernel, device_type, site=self.site)))
 
     @rule(data=st.data(), what=st.sampled_from(["started", "GOOD", "GOOD", "GOOD", "SCRAP", "REWORK", "failed"]))
     def a_device_reports(self, data: st.DataObject, what: str) -> None:
@@ -289,7 +289,7 @@ class Shopfloor(RuleBasedStateMachine):
                 assert cancelled or due <= set(own), "no task is missing"
 
 
-@pytest.fixture(params=[False, True], ids=["looks apart", "looks along with reports"])
+@pytest.fixture(params=[False, True], ids=["passes by wake-up", "passes at once"])
 def shopfloor(mongodb: str, namespace: str, request: pytest.FixtureRequest) -> Any:
     how = {"retry_seconds": 0.0, "grace_seconds": 0, "dispatch_at_once": request.param}
     service = build(ExecutionSettings(mongodb=mongodb, namespace=namespace, **how))

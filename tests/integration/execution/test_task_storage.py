@@ -38,7 +38,7 @@ NAMED = ("id", "site", "project_id", "line_id", "recipe_code", "snapshot_id", "e
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def floor(mongodb: str) -> AsyncIterator[Kernel]:
+async def kernel(mongodb: str) -> AsyncIterator[Kernel]:
     namespace = f"s{utc_now():%H%M%S%f}"
     async with handling(service := build(ExecutionSettings(mongodb=mongodb, namespace=namespace))) as kernel:
         kernel.store = service.backends.store  # type: ignore[attr-defined]
@@ -58,7 +58,7 @@ def test_the_changing_fields_are_all_that_there_are() -> None:
     )
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_whatever_changes_is_found_stored(floor: Kernel, states: list[tuple[dict, dict, set[str]]]) -> None:
+async def test_whatever_changes_is_found_stored(kernel: Kernel, states: list[tuple[dict, dict, set[str]]]) -> None:
     project = f"P{utc_now():%H%M%S%f}"
     changes = []
     for number, (before, other, changed) in enumerate(states, 1):
@@ -66,14 +66,14 @@ async def test_whatever_changes_is_found_stored(floor: Kernel, states: list[tupl
         named = {"id": key.task(1), "site": "main", "project_id": project, "line_id": "10", "recipe_code": "R"}
         task = Task(**named, snapshot_id="s", execution=number, step=1, **before)
         changes.append(TaskChange(task, Task(**vars(task) | {name: other[name] for name in changed})))
-    tasks, queues = MongoTasks(floor.database), MongoQueues(floor.database)
+    tasks, queues = MongoTasks(kernel.database), MongoQueues(kernel.database)
 
-    async with floor.store.transaction() as transaction:  # type: ignore[attr-defined]
+    async with kernel.store.transaction() as transaction:  # type: ignore[attr-defined]
         await tasks.create(Work(transaction, "/test", utc_now()), [change.before for change in changes])
-    async with floor.store.transaction() as transaction:  # type: ignore[attr-defined]
+    async with kernel.store.transaction() as transaction:  # type: ignore[attr-defined]
         await tasks.save(Work(transaction, "/test", utc_now()), changes)
 
-    async with floor.store.transaction() as transaction:  # type: ignore[attr-defined]
+    async with kernel.store.transaction() as transaction:  # type: ignore[attr-defined]
         work = Work(transaction, "/test", utc_now())
         stored = await tasks.load(work, [change.after.id for change in changes])
         assert stored == {change.after.id: change.after for change in changes}

@@ -137,7 +137,7 @@ async def _admitted(wire: Wire) -> list[Any]:
 
 
 async def test_every_task_once_and_every_count_exact(settings: dict[str, Any], kafka: str, namespace: str) -> None:
-    # Given a floor with devices, and an instance that stays (where a group may have several members at all)
+    # Given a kernel with devices, and an instance that stays (where a group may have several members at all)
     own = build(ExecutionSettings(**settings))
     prefix = f"{namespace}."
     tasks_topic = topics.Topic(topics.device_tasks_topic("saw"), "device_id", "execution", "events", 4)

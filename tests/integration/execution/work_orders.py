@@ -1,4 +1,4 @@
-"""A work order on the floor, without the services before it: admitted, staged, released, and worked on by a test."""
+"""A work order on the shop floor without the services before it: admitted, staged, released, worked on by a test."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -43,8 +43,8 @@ def admit(project_id: str, quantity: int, steps: int) -> AdmitWorkOrder:
 
 
 class Order:
-    def __init__(self, floor: Kernel, project_id: str, quantity: int, steps: int = 1, site: str = "main") -> None:
-        self.floor, self.id, self.site = floor, project_id, site
+    def __init__(self, kernel: Kernel, project_id: str, quantity: int, steps: int = 1, site: str = "main") -> None:
+        self.kernel, self.id, self.site = kernel, project_id, site
         self.quantity, self.steps = quantity, steps
 
     async def release(self) -> "Order":
@@ -57,15 +57,15 @@ class Order:
             first_execution=1,
             last_execution=self.quantity,
         )
-        await self.floor.give(admit(self.id, self.quantity, self.steps), site=self.site)
+        await self.kernel.give(admit(self.id, self.quantity, self.steps), site=self.site)
         batch = TaskBatch(**ids, generation_id=f"{self.id}/1", index=1, batches=1, executions=executions)
-        await self.floor.give(batch, site=self.site)
-        await self.floor.give(ReleaseWorkOrder(**ids), site=self.site)
+        await self.kernel.give(batch, site=self.site)
+        await self.kernel.give(ReleaseWorkOrder(**ids), site=self.site)
         return self
 
     async def assigned(self) -> list[devices.TaskAssigned]:
         """What saws are given of it now."""
-        said = await self.floor.give(DispatchRequested(device_type="saw"), site=self.site)
+        said = await self.kernel.give(DispatchRequested(device_type="saw"), site=self.site)
         return [
             each.message
             for each in said
@@ -81,17 +81,17 @@ class Order:
         reports: list[devices.TaskCompleted] = []
         while tasks := await self.assigned():
             now = [self.report(task) for task in tasks]
-            await self.floor.give(*now, site=self.site)
+            await self.kernel.give(*now, site=self.site)
             reports += now
         return reports
 
     async def cancel(self) -> list[Said]:
         request = ControlRequest(by="operator", command="c")
         wish = CancelWorkOrder(project_id=self.id, request=request, reason="not needed")
-        return await self.floor.give(wish, site=self.site)
+        return await self.kernel.give(wish, site=self.site)
 
     async def document(self) -> dict[str, Any]:
-        found = await self.floor.database["work_orders"].find_one({"_id": self.id})
+        found = await self.kernel.database["work_orders"].find_one({"_id": self.id})
         assert found is not None
         return dict(found)
 

@@ -12,6 +12,7 @@ import pytest
 from libs.contracts.base import Priority, Problem
 from libs.contracts.devices import DeviceState
 from libs.contracts.projects import ProjectState
+from libs.kernel.errors import Busy
 from libs.messaging.memory import MemoryStore
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
@@ -50,7 +51,8 @@ from services.gateway.ports import (
     Remembered,
     Staged,
 )
-from tests.unit.gateway.floor import booked, calendar, cancelled, device, explained, type_changed
+from tests.transactions import refused, rolled_back
+from tests.unit.gateway.equipment import booked, calendar, cancelled, device, explained, type_changed
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -63,7 +65,7 @@ class Ports:
     staged: Staged
     outcomes: Outcomes
     keys: Keys
-    floor: Equipment
+    equipment: Equipment
     answers: Answers
 
     def transaction(self) -> AbstractAsyncContextManager[Any]:
@@ -89,11 +91,13 @@ async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[P
     database = client[f"t{uuid.uuid4().hex[:10]}_factory_gateway"]
     catalog, projects = MongoCatalog(database), MongoProjects(database)
     outcomes, keys = MongoOutcomes(database), MongoKeys(database)
-    floor, answers = MongoEquipment(database), MongoAnswers(database)
-    for each in (catalog, projects, outcomes, keys, floor, answers):
+    equipment, answers = MongoEquipment(database), MongoAnswers(database)
+    for each in (catalog, projects, outcomes, keys, equipment, answers):
         await each.prepare()
         await each.prepare()
-    yield Ports(MongoStore(client, database), catalog, projects, MongoStaged(database), outcomes, keys, floor, answers)
+    yield Ports(
+        MongoStore(client, database), catalog, projects, MongoStaged(database), outcomes, keys, equipment, answers
+    )
     await client.drop_database(database.name)
     closed: Any = client.close()
     if hasattr(closed, "__await__"):
@@ -283,7 +287,7 @@ class TestKeys:
 class TestFloor:
     async def save(self, ports: Ports, *views: View) -> None:
         async with ports.transaction() as transaction:
-            await ports.floor.save(Work(transaction, "/test", NOON), views)
+            await ports.equipment.save(Work(transaction, "/test", NOON), views)
 
     def view(self, event: Told, site: str = "main", sequence: int | None = 3) -> View:
         return view_of(site, event, sequence)
@@ -309,14 +313,14 @@ class TestFloor:
         async with ports.transaction() as transaction:
             work = Work(transaction, "/test", NOON)
             unknown = {FloorKey("main", part, ("X",)) for part in Part}
-            assert await ports.floor.load(work, ()) == {}
-            assert await ports.floor.load(work, {view.key for view in views} | unknown) == {v.key: v for v in views}
+            assert await ports.equipment.load(work, ()) == {}
+            assert await ports.equipment.load(work, {view.key for view in views} | unknown) == {v.key: v for v in views}
         found = (
-            await ports.floor.device("main", "W-1"),
-            await ports.floor.type_hold("main", "WELDER"),
-            await ports.floor.reservation("main", "W-1", "R-1"),
-            await ports.floor.reservation("main", "W-1", "R-2"),
-            await ports.floor.calendar("main", "W-1"),
+            await ports.equipment.device("main", "W-1"),
+            await ports.equipment.type_hold("main", "WELDER"),
+            await ports.equipment.reservation("main", "W-1", "R-1"),
+            await ports.equipment.reservation("main", "W-1", "R-2"),
+            await ports.equipment.calendar("main", "W-1"),
         )
         assert [type(each) for each in found] == [Device, TypeHold, Booking, Booking, DeviceCalendar]
         assert all(content in dict(view).values() for content, view in zip(found, views, strict=True))
@@ -325,12 +329,12 @@ class TestFloor:
         told: list[Told] = [device(), type_changed(), booked(), calendar()]
         await self.save(ports, *(self.view(each) for each in told))
 
-        assert await ports.floor.devices("other", None, None, None, 9) == []
-        assert await ports.floor.device("other", "W-1") is None
-        assert await ports.floor.type_hold("other", "WELDER") is None
-        assert await ports.floor.reservations("other", "W-1", NOON, None, 9) == []
-        assert await ports.floor.reservation("other", "W-1", "R-1") is None
-        assert await ports.floor.calendar("other", "W-1") is None
+        assert await ports.equipment.devices("other", None, None, None, 9) == []
+        assert await ports.equipment.device("other", "W-1") is None
+        assert await ports.equipment.type_hold("other", "WELDER") is None
+        assert await ports.equipment.reservations("other", "W-1", NOON, None, 9) == []
+        assert await ports.equipment.reservation("other", "W-1", "R-1") is None
+        assert await ports.equipment.calendar("other", "W-1") is None
 
     async def test_pages_of_devices(self, ports: Ports) -> None:
         ids = ["a", "B", "b", "A1", "A-1", "A.1", "A"]
@@ -340,7 +344,7 @@ class TestFloor:
 
         async def pages(device_type: str | None, state: DeviceState | None) -> list[str]:
             seen: list[str] = []
-            while page := await ports.floor.devices("main", device_type, state, seen[-1] if seen else None, 2):
+            while page := await ports.equipment.devices("main", device_type, state, seen[-1] if seen else None, 2):
                 seen += [each.device_id for each in page]
             return seen
 
@@ -356,7 +360,7 @@ class TestFloor:
         await self.save(ports, *(self.view(each) for each in told))
 
         seen: list[Passing] = []
-        while page := await ports.floor.reservations("main", "W-1", NOON, seen[-1] if seen else None, 2):
+        while page := await ports.equipment.reservations("main", "W-1", NOON, seen[-1] if seen else None, 2):
             seen += [Passing(each.to, each.reservation_id) for each in page]
         assert [each.reservation_id for each in seen] == ["R-0", "R-1", "R-2", "R-3", "R-4"]
 
@@ -370,3 +374,51 @@ class TestAnswers:
         assert await ports.answers.find("main", "ask-1") == explained("READY")
         assert await ports.answers.find("other", "ask-1") == explained("HELD")
         assert await ports.answers.find("main", "ask-2") is None
+
+
+class TestTransactions:
+    async def test_a_rolled_back_one_leaves_nothing(self, ports: Ports) -> None:
+        kept = item()
+        async with ports.transaction() as transaction:
+            await ports.catalog.save(Work(transaction, "/test", NOON), [kept], [version(1)])
+        batches = Batches(site="main", project_id="P", activation_id="P:1", side=Side.STAGED)
+        taken = Outcome(site="main", command_id="cmd-1", result=Result.TAKEN)
+
+        async with rolled_back(ports.store) as transaction:
+            work = Work(transaction, "/test", NOON)
+            await ports.catalog.save(work, [item(number=2)], [version(2)])
+            await ports.projects.save(work, [view("P")])
+            await ports.staged.save(work, [batches])
+            await ports.equipment.save(work, [view_of("main", device(), 3)])
+            await ports.outcomes.save(work, [taken])
+            await ports.answers.save(work, "main", [("ask-1", explained("READY"))])
+
+        assert (await ports.catalog.get(kept.key), await ports.catalog.versions(kept.key)) == (kept, [version(1)])
+        assert await ports.projects.get("main", "P") is None
+        assert await ports.staged.get("main", "P") == {}
+        assert await ports.equipment.device("main", "W-1") is None
+        assert await ports.outcomes.find("main", "cmd-1", (Result.TAKEN,)) is None
+        assert await ports.answers.find("main", "ask-1") is None
+
+    async def test_requests_see_nothing_before_the_commit(self, ports: Ports) -> None:
+        async with ports.transaction() as transaction:
+            work = Work(transaction, "/test", NOON)
+            await ports.projects.save(work, [view("P")])
+
+            assert await ports.projects.load(work, {("main", "P")}) == {("main", "P"): view("P")}
+            assert await ports.projects.get("main", "P") is None
+        assert await ports.projects.get("main", "P") == view("P")
+
+    async def test_of_two_on_one_view_the_later_tries_again(self, ports: Ports) -> None:
+        async with ports.transaction() as transaction:
+            await ports.projects.save(Work(transaction, "/test", NOON), [view("P")])
+
+        async with refused(ports.store, Busy) as transaction:
+            late = Work(transaction, "/test", NOON)
+            await ports.projects.load(late, {("main", "P")})
+            async with ports.transaction() as first:
+                newer = view("P").model_copy(update={"sequence": 5})
+                await ports.projects.save(Work(first, "/test", NOON), [newer])
+            await ports.projects.save(late, [view("P").model_copy(update={"sequence": 4})])
+
+        assert await ports.projects.get("main", "P") == newer

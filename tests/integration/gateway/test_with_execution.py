@@ -1,4 +1,4 @@
-"""Gateway and execution together: what operators ask and say over HTTP reaches the floor, and its answers come back."""
+"""Gateway and execution together: what operators ask and say over HTTP reaches execution, and its answers come back."""
 
 from collections.abc import Callable
 from typing import Any
@@ -64,8 +64,8 @@ async def test_operators_and_the_floor(
 ) -> None:
     service = gateway()
     await TopicAdmin(kafka, f"{namespace}.").ensure_device_type("saw")  # as catalog does before it announces it
-    floor = build_execution(ExecutionSettings(kafka=kafka, mongodb=mongodb, namespace=namespace, http_port=0))
-    async with running(service) as wire, running(floor), talk_to(service) as client:
+    equipment = build_execution(ExecutionSettings(kafka=kafka, mongodb=mongodb, namespace=namespace, http_port=0))
+    async with running(service) as wire, running(equipment), talk_to(service) as client:
         saws = DeviceTypePublished(device_type="saw", name="Saw", version=1, content_hash="0")
         for event in (PLANNED, saws):
             await wire.send_record(encode(event, Cause(), "/test", sequence=1))

@@ -47,9 +47,9 @@ def test_every_kind_of_message_in_a_file_is_keyed_as_the_contracts_say() -> None
 def test_an_assignment_is_understood_and_its_reports_are_accepted(rates: Rates) -> None:
     event = example("device.task.assigned.v1")
     device = Device(event.data["device_id"], event.data["device_type"])
-    floor = Stations([device], speed=0, rates=rates)
-    assert floor.assign(event.data, event.extensions, 1e9)
-    reports = floor.advance(1e9)
+    stations = Stations([device], speed=0, rates=rates)
+    assert stations.assign(event.data, event.extensions, 1e9)
+    reports = stations.advance(1e9)
     assert len(reports) == 2
     for report in reports:
         accepted("devices.reports.v1", report.type, report.data)
@@ -58,9 +58,9 @@ def test_an_assignment_is_understood_and_its_reports_are_accepted(rates: Rates) 
 def test_a_revocation_is_understood() -> None:
     assigned, revoked = example("device.task.assigned.v1"), example("device.task.revoked.v1")
     task = {**assigned.data, **{name: revoked.data[name] for name in ("task_id", "fence", "device_id")}}
-    floor = Stations([Device(task["device_id"], task["device_type"])])
-    floor.assign(task, {}, 1e9)
-    assert floor.revoke(revoked.data, 1e9)
+    stations = Stations([Device(task["device_id"], task["device_type"])])
+    stations.assign(task, {}, 1e9)
+    assert stations.revoke(revoked.data, 1e9)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""What there is of the floor, for requests about it."""
+"""What there is of the shop floor, for requests about it."""
 
 from typing import Any
 
 import httpx
 
 from libs.contracts.catalog import DeviceTypePublished
-from tests.unit.gateway.floor import booked, device
+from tests.unit.gateway.equipment import booked, device
 from tests.unit.gateway.world import World
 
 W_1, R_1 = "/devices/W-1", "/devices/W-1/reservations/R-1"

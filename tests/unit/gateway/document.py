@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from libs.kernel.ids import project_id_of
-from tests.unit.gateway.floor import TASK
+from tests.unit.gateway.equipment import TASK
 from tests.unit.gateway.world import World
 
 WORLD = World()

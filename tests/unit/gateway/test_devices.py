@@ -10,7 +10,7 @@ from libs.contracts.devices import DeviceState
 from libs.kernel.clock import utc_now
 from services.gateway.api.examples import CALENDAR
 from tests.unit.gateway.asking import R_1, W_1, codes, get, with_floor
-from tests.unit.gateway.floor import booked, calendar, cancelled, device, type_changed
+from tests.unit.gateway.equipment import booked, calendar, cancelled, device, type_changed
 from tests.unit.gateway.world import World
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.gateway.document import DOCUMENT, url_of
-from tests.unit.gateway.floor import TASK
+from tests.unit.gateway.equipment import TASK
 from tests.unit.gateway.world import World
 
 METHODS = ["get", "head", "post", "put", "patch", "delete", "options"]

@@ -39,7 +39,7 @@ from libs.messaging.records import Incoming
 from services.gateway.domain.paging import write_cursor
 from tests.unit.gateway.asking import WELDERS
 from tests.unit.gateway.document import DOCUMENT, EVERY, OPERATIONS, PROJECT, WORLD, Operation, validator
-from tests.unit.gateway.floor import (
+from tests.unit.gateway.equipment import (
     TASK,
     booked,
     booking_refused,

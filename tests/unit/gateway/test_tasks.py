@@ -1,4 +1,4 @@
-"""Tasks over HTTP: the floor is asked about them, and told what operators say."""
+"""Tasks over HTTP: the shop floor is asked about them, and told what operators say."""
 
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +22,7 @@ from libs.contracts.explanation import ExplainTask, TaskExplained
 from libs.messaging.records import Incoming
 from services.gateway.api import equipment_bodies
 from services.gateway.api.examples import CORRECTION, WORD
-from tests.unit.gateway.floor import (
+from tests.unit.gateway.equipment import (
     PO_1,
     TASK,
     explained,

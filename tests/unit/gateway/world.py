@@ -66,11 +66,11 @@ class World:
 
     def __init__(self) -> None:
         self.catalog, self.projects = MemoryCatalog(), MemoryProjects()
-        self.staged, self.floor = MemoryStaged(), MemoryEquipment()
+        self.staged, self.equipment = MemoryStaged(), MemoryEquipment()
         self.outcomes, self.keys, self.answers = MemoryOutcomes(), MemoryKeys(), MemoryAnswers()
         self.subscriptions = gateway_routes(
             Projections(self.catalog, self.projects, self.staged, self.outcomes),
-            EquipmentProjections(self.floor, self.answers, self.outcomes),
+            EquipmentProjections(self.equipment, self.answers, self.outcomes),
         )
         self.store = MemoryStore()
         self.metrics = Metrics("gateway")
@@ -79,7 +79,7 @@ class World:
         commands = Commands(self, self.keys, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
         self.app = make_app(
             routes(Health(), self.metrics),
-            ReadModels(self.catalog, self.projects, self.staged, self.floor),
+            ReadModels(self.catalog, self.projects, self.staged, self.equipment),
             commands,
             Questions(commands, self.answers, seconds=0.05),
         )
@@ -90,7 +90,7 @@ class World:
             self.catalog,
             self.projects,
             self.staged,
-            self.floor,
+            self.equipment,
             self.outcomes,
             self.keys,
             self.answers,

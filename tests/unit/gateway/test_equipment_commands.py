@@ -1,4 +1,4 @@
-"""Commands to the floor over HTTP: devices held back, reserved, given hours to work; what each comes to."""
+"""Commands to the shop floor over HTTP: devices held back, reserved, given hours to work; what each comes to."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from libs.contracts.reservations import BookReservation, CancelReservation, Remo
 from services.gateway.api import equipment_bodies
 from services.gateway.api.examples import CALENDAR, FOR_AN_ORDER, MAINTENANCE, RELEASE, WORD
 from tests.unit.gateway.asking import R_1, W_1, codes, get, with_floor
-from tests.unit.gateway.floor import (
+from tests.unit.gateway.equipment import (
     PO_1,
     booked,
     booking_refused,

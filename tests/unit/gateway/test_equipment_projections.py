@@ -1,4 +1,4 @@
-"""The floor's read models as functions of events: given what was told, when more comes, then this stands."""
+"""The shop floor's read models as functions of events: given what was told, when more comes, then this stands."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from libs.contracts.base import Message
 from libs.messaging.records import Cause
 from services.gateway.domain.equipment import Key, Part, newest, view_of
 from services.gateway.domain.outcomes import Result
-from tests.unit.gateway.floor import booked, calendar, cancelled, device, device_refused, explained, type_changed
+from tests.unit.gateway.equipment import booked, calendar, cancelled, device, device_refused, explained, type_changed
 from tests.unit.gateway.world import NOON, World, event
 
 TOLD: dict[str, tuple[Message, Message]] = {
@@ -67,19 +67,19 @@ async def test_a_run_of_all_of_them_for_two_sites(world: World) -> None:
         ]
     )
 
-    ours, theirs = await world.floor.device("main", "W-1"), await world.floor.device("other", "W-1")
+    ours, theirs = await world.equipment.device("main", "W-1"), await world.equipment.device("other", "W-1")
     assert ours is not None
     assert ours.name == "third"
     assert theirs is not None
     assert theirs.name == "theirs"
-    booking = await world.floor.reservation("main", "W-1", "R-1")
+    booking = await world.equipment.reservation("main", "W-1", "R-1")
     assert booking is not None
     assert booking.cancelled_by == "k"
-    assert await world.floor.reservation("other", "W-1", "R-1") is None
-    assert await world.floor.calendar("main", "W-1") is not None
-    assert await world.floor.calendar("other", "W-1") is None
-    assert await world.floor.type_hold("main", "WELDER") is None
-    assert await world.floor.type_hold("other", "WELDER") is not None
+    assert await world.equipment.reservation("other", "W-1", "R-1") is None
+    assert await world.equipment.calendar("main", "W-1") is not None
+    assert await world.equipment.calendar("other", "W-1") is None
+    assert await world.equipment.type_hold("main", "WELDER") is None
+    assert await world.equipment.type_hold("other", "WELDER") is not None
 
 
 def test_keys_are_of_one_site_and_part() -> None:

@@ -22,7 +22,7 @@ def task(
     }  # fmt: skip
 
 
-def floor(*, slots: int = 1, speed: float = 1.0, rates: Rates = NO_TROUBLE, seed: int = 1) -> Stations:
+def stations(*, slots: int = 1, speed: float = 1.0, rates: Rates = NO_TROUBLE, seed: int = 1) -> Stations:
     return Stations([Device("saw-1", "saw", slots), Device("saw-2", "saw", slots)], speed=speed, rates=rates, seed=seed)
 
 
@@ -31,7 +31,7 @@ def said(reports: list[Report]) -> list[tuple[str, int]]:
 
 
 def test_a_task_takes_its_expected_seconds_divided_by_the_speed() -> None:
-    shop = floor(speed=2)
+    shop = stations(speed=2)
     assert shop.assign(task(seconds=10), {}, T0)
     assert said(shop.advance(T0)) == [(STARTED, 1)]
     assert shop.next_moment == T0 + 5
@@ -45,7 +45,7 @@ def test_a_task_takes_its_expected_seconds_divided_by_the_speed() -> None:
 
 @pytest.mark.parametrize("speed", [0, math.inf])
 def test_at_no_speed_or_endless_speed_a_task_takes_no_time(speed: float) -> None:
-    shop = floor(speed=speed)
+    shop = stations(speed=speed)
     for number in (1, 2, 3):
         shop.assign(task(number), {}, T0)
     expected = [(kind, number) for number in (1, 2, 3) for kind in (STARTED, COMPLETED)]
@@ -53,7 +53,7 @@ def test_at_no_speed_or_endless_speed_a_task_takes_no_time(speed: float) -> None
 
 
 def test_what_comes_beyond_the_slots_waits() -> None:
-    shop = floor(slots=2)
+    shop = stations(slots=2)
     for number in (1, 2, 3):
         shop.assign(task(number), {}, T0)
     assert said(shop.advance(T0)) == [(STARTED, 1), (STARTED, 2)]
@@ -64,7 +64,7 @@ def test_what_comes_beyond_the_slots_waits() -> None:
 
 
 def test_a_known_fence_is_done_once_also_when_it_is_long_done() -> None:
-    shop = floor()
+    shop = stations()
     assert shop.assign(task(), {}, T0)
     assert not shop.assign(task(), {}, T0)
     shop.advance(T0 + 10)
@@ -74,13 +74,13 @@ def test_a_known_fence_is_done_once_also_when_it_is_long_done() -> None:
 
 
 def test_an_older_fence_is_not_taken() -> None:
-    shop = floor()
+    shop = stations()
     shop.assign(task(fence=2), {}, T0)
     assert not shop.assign(task(fence=1), {}, T0)
 
 
 def test_a_newer_fence_voids_the_older_one() -> None:
-    shop = floor()
+    shop = stations()
     shop.assign(task(fence=1), {}, T0)
     shop.assign(task(fence=2, device_id="saw-2"), {}, T0 + 5)
     reports = shop.advance(T0 + 100)
@@ -88,13 +88,13 @@ def test_a_newer_fence_voids_the_older_one() -> None:
 
 
 def test_others_tasks_are_left_to_them() -> None:
-    shop = floor()
+    shop = stations()
     assert not shop.assign(task(device_id="welder-1"), {}, T0)
     assert shop.advance(T0 + 100) == []
 
 
 def test_a_revoked_task_makes_room_for_the_next() -> None:
-    shop = floor()
+    shop = stations()
     for number in (1, 2, 3):
         shop.assign(task(number), {}, T0)
     shop.advance(T0)
@@ -105,7 +105,7 @@ def test_a_revoked_task_makes_room_for_the_next() -> None:
 
 
 def test_a_revocation_that_comes_too_late_or_for_an_older_fence_does_nothing() -> None:
-    shop = floor()
+    shop = stations()
     shop.assign(task(1, fence=2), {}, T0)
     assert not shop.revoke(task(1, fence=1), T0)
     assert said(shop.advance(T0 + 10)) == [(STARTED, 1), (COMPLETED, 1)]
@@ -113,13 +113,13 @@ def test_a_revocation_that_comes_too_late_or_for_an_older_fence_does_nothing() -
 
 
 def test_a_revocation_that_comes_first_keeps_the_task_from_being_taken() -> None:
-    shop = floor()
+    shop = stations()
     assert not shop.revoke(task(), T0)
     assert not shop.assign(task(), {}, T0)
 
 
 def test_failed_attempts_say_why_and_may_be_tried_again() -> None:
-    shop = floor(rates=Rates(failure=1))
+    shop = stations(rates=Rates(failure=1))
     shop.assign(task(), {"traceparent": "t"}, T0)
     started, failed = shop.advance(T0 + 10)
     assert (failed.type, failed.data["retryable"], failed.attributes) == (FAILED, True, {"traceparent": "t"})
@@ -128,7 +128,7 @@ def test_failed_attempts_say_why_and_may_be_tried_again() -> None:
 
 
 def test_scrap_says_why() -> None:
-    shop = floor(rates=Rates(scrap=1))
+    shop = stations(rates=Rates(scrap=1))
     shop.assign(task(), {}, T0)
     _, report = shop.advance(T0 + 10)
     assert (report.type, report.data["outcome"]) == (COMPLETED, "SCRAP")
@@ -136,7 +136,7 @@ def test_scrap_says_why() -> None:
 
 
 def test_duplicates_come_under_the_same_id_and_a_new_one_at_once_and_late() -> None:
-    shop = floor(speed=0, rates=Rates(duplicate=1))
+    shop = stations(speed=0, rates=Rates(duplicate=1))
     for number in range(100):
         shop.assign(task(number), {}, T0)
     at_once, late = shop.advance(T0), shop.advance(T0 + LATE_SECONDS)
@@ -179,4 +179,4 @@ def test_rates_that_are_no_shares_are_refused(rates: dict[str, float]) -> None:
 
 def test_a_negative_speed_is_refused() -> None:
     with pytest.raises(ValueError, match="speed"):
-        floor(speed=-1)
+        stations(speed=-1)

@@ -1,4 +1,4 @@
-"""What the floor tells a gateway."""
+"""What the shop floor tells a gateway."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The gateway and the floor on the real Kafka and MongoDB: devices, reservations, words on tasks, questions."""
+"""The gateway and the shop floor on the real Kafka and MongoDB: devices, reservations, words on tasks, questions."""
 
 import asyncio
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from libs.runtime.service import Service
 from services.gateway.api.examples import CALENDAR, MAINTENANCE, WORD
 from tests.harness import Said, Wire, eventually, running
 from tests.integration.gateway.test_gateway import WAIT, Talk, answer, changed, commands
-from tests.unit.gateway.floor import PO_1, TASK, device, explained, place
+from tests.unit.gateway.equipment import PO_1, TASK, device, explained, place
 
 Gateway = Callable[..., Service]
 Client = AbstractAsyncContextManager[httpx.AsyncClient]
