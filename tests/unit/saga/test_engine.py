@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 
 from libs.contracts.base import Message, Problem
-from libs.saga import Definition, Saga, SagaStatus, Step, can_abort, expire
-from libs.saga.engine import LATE_KEPT, UNDO_BACKOFF_LIMIT
-from libs.saga.testing import SILENCE, Case, Story, cases
+from libs.saga import Definition, Definitions, Saga, SagaStatus, Step, UnknownDefinition, can_abort, expire
+from libs.saga.engine import LATE_KEPT, UNDO_BACKOFF_LIMIT, Entry
+from libs.saga.testing import RETRY, SILENCE, SKIP, Case, Story, cases
 from tests.unit.saga.bakery import (
     CAKE,
     CONTEXT,
+    TOPIC,
     Bake,
     Baked,
     Bought,
@@ -91,6 +92,7 @@ class TestBackward:
 
         assert [problem.code for problem in story.saga.errors] == ["TIMED_OUT"]
         assert "mix within 30 s, sent 3 times" in story.saga.errors[0].message
+        assert story.saga.errors[0].path == "", "no field of the order is to blame"
 
     def test_an_undo_that_nobody_confirms_gets_it_stuck(self, story: Story) -> None:
         story.given(Bought, Mixed, Burnt).when(SILENCE).sends(Discard()).when(SILENCE).sends(Discard())
@@ -168,6 +170,51 @@ class TestTime:
         assert (story.saga.deadline - story.now).total_seconds() == 20
 
 
+class TestHistory:
+    def test_every_step_forward_is_on_record_with_its_time(self, story: Story) -> None:
+        ordered = story.now
+        story.given(Bought, SILENCE, Mixed)
+
+        assert story.saga.history == (
+            Entry(at=ordered, step="buy", what="done"),
+            Entry(at=story.now, step="mix", what="sent again"),
+            Entry(at=story.now, step="mix", what="done"),
+        )
+
+    def test_the_way_back_is_on_record_with_what_an_operator_did(self, story: Story) -> None:
+        story.given(Bought, Mixed, SILENCE, SILENCE)
+        story.given(SILENCE, SILENCE, RETRY, SILENCE, SILENCE, SKIP, Discarded)
+
+        assert [(entry.step, entry.what) for entry in story.saga.history] == [
+            ("buy", "done"),
+            ("mix", "done"),
+            ("bake", "sent again"),
+            ("bake", "failed"),
+            ("bake", "undo sent again"),
+            ("bake", "undo gave up"),
+            ("bake", "undo retried by an operator"),
+            ("bake", "undo sent again"),
+            ("bake", "undo gave up"),
+            ("bake", "undo skipped by an operator"),
+            ("mix", "undone"),
+        ]
+
+    def test_since_is_when_the_current_wait_began(self, story: Story) -> None:
+        ordered = story.now
+        story.given(SILENCE)
+        assert story.saga.since == ordered, "the same command again is the same wait"
+
+        story.when(Bought)
+        assert story.saga.since == story.now > ordered
+
+    def test_since_follows_the_undos_and_their_retries(self, story: Story) -> None:
+        story.given(Bought, Mixed, SILENCE, SILENCE)
+        assert story.saga.since == story.now, "the undo of the step that nobody answered"
+
+        story.given(SILENCE, SILENCE, RETRY)
+        assert story.saga.since == story.now, "the retry of the stuck undo"
+
+
 def test_a_saga_is_kept_as_json_and_comes_back_the_same(story: Story) -> None:
     for event in (Bought, Mixed, SILENCE, Served, SILENCE, Scraped):
         story.when(event)
@@ -198,3 +245,30 @@ def test_a_saga_can_be_aborted_while_its_step_may_fail(story: Story) -> None:
 @pytest.mark.parametrize("status", sorted(set(SagaStatus) - {SagaStatus.RUNNING}))
 def test_a_saga_that_does_not_run_forward_cannot_be_aborted(story: Story, status: SagaStatus) -> None:
     assert not can_abort(CAKE, story.saga.model_copy(update={"status": status}))
+
+
+class TestVersions:
+    OLD = Definition("cake", 2, CAKE.steps[:2], ids=("cake",))
+    TART = Definition("tart", 9, CAKE.steps[:1], ids=("cake",))
+
+    def test_a_new_saga_begins_under_the_newest_table_of_its_name(self) -> None:
+        for tables in (Definitions(self.OLD, CAKE, self.TART), Definitions(CAKE, self.OLD, self.TART)):
+            assert tables.newest("cake") is CAKE
+
+    def test_a_saga_goes_on_under_the_table_it_began_with(self) -> None:
+        assert Definitions(self.OLD, CAKE).of("cake", 2) is self.OLD
+
+    def test_a_table_that_is_gone_is_named(self) -> None:
+        with pytest.raises(UnknownDefinition, match="no table of the saga cake in version 1"):
+            Definitions(self.OLD, CAKE).of("cake", 1)
+
+    def test_two_tables_of_one_name_and_version_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"^two tables have the same name and version$"):
+            Definitions(CAKE, self.OLD, CAKE)
+
+    def test_messages_of_all_versions_are_known_once_by_topic(self) -> None:
+        tables = Definitions(self.OLD, CAKE, self.TART)
+        replies = (Bought, SoldOut, Mixed, Spilled, Discarded, Baked, Burnt, Scraped, Served)
+
+        assert tables.replies == {TOPIC: replies}
+        assert tables.commands == {TOPIC: (Buy, Mix, Discard, Bake, Scrape, Serve)}

@@ -79,6 +79,26 @@ def in_source_order(tasks: list[Task]) -> list[Task]:
     return sorted(tasks, key=lambda task: (-task.rank, task.execution, task.id))
 
 
+def contest(
+    stock: dict[str, tuple[Source, list[Task]]],
+    free: list[FreeDevice],
+    rule: Rule = Rule.PRIORITY,
+    most: int = 500,
+    now: datetime = NOW,
+    aging: Aging | None = None,
+) -> Contest:
+    """Fed as the handler does it, with lists in the place of the database."""
+    sorted_stock = {key: (source, in_source_order(tasks)) for key, (source, tasks) in stock.items()}
+    heads = [
+        Head(source, tasks[0].id, tasks[0].execution, tasks[0].rank) for source, tasks in sorted_stock.values() if tasks
+    ]
+    fed = Contest(heads, Slots(free, now), rule, aging or Aging(), now, most)
+    while (wanted := fed.wanted()) is not None:
+        source, skip, limit = wanted
+        fed.feed(sorted_stock[source.key][1][skip : skip + limit])
+    return fed
+
+
 def decide(
     stock: dict[str, tuple[Source, list[Task]]],
     free: list[FreeDevice],
@@ -87,16 +107,7 @@ def decide(
     now: datetime = NOW,
     aging: Aging | None = None,
 ) -> list[Assignment]:
-    """As the handler does it, with lists in the place of the database."""
-    sorted_stock = {key: (source, in_source_order(tasks)) for key, (source, tasks) in stock.items()}
-    heads = [
-        Head(source, tasks[0].id, tasks[0].execution, tasks[0].rank) for source, tasks in sorted_stock.values() if tasks
-    ]
-    contest = Contest(heads, Slots(free, now), rule, aging or Aging(), now, most)
-    while (wanted := contest.wanted()) is not None:
-        source, skip, limit = wanted
-        contest.feed(sorted_stock[source.key][1][skip : skip + limit])
-    return contest.assignments()
+    return contest(stock, free, rule, most, now, aging).assignments()
 
 
 def stocked(*sources: tuple[Source, list[Task]]) -> dict[str, tuple[Source, list[Task]]]:

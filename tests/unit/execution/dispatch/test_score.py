@@ -7,7 +7,7 @@ import pytest
 
 from libs.contracts.base import Priority
 from services.execution.dispatch.domain.dispatch_pass import FreeDevice
-from services.execution.dispatch.domain.score import Source, aging_part, deadline_part, score
+from services.execution.dispatch.domain.score import Source, aging_part, deadline_part, is_fresh, score
 from services.execution.orders.domain.policies import Aging, Rule
 from tests.unit.execution.dispatch.given import NOW, decide, device, order, recipe, step, stocked, waiting
 
@@ -76,6 +76,34 @@ def test_the_earliest_due_date_goes_first_and_none_last() -> None:
     stock = stocked(*((source, [waiting(source, 1)]) for source in sources))
     assignments = decide(stock, [FreeDevice(device(slots=3), 3)], Rule.EARLIEST_DUE_DATE)
     assert [assignment.source.order.id for assignment in assignments] == ["C", "B", "A"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "parts"),
+    [
+        (Rule.SHORTEST_PROCESSING_TIME, {"expected_seconds": -7.0}),
+        (Rule.MOST_WORK_REMAINING, {"work_left_seconds": 18.0}),
+        (Rule.EARLIEST_DUE_DATE, {"seconds_to_deadline": -3600.0}),
+    ],
+)
+@pytest.mark.parametrize("fresh", [True, False])
+def test_the_other_rules_look_at_one_thing(rule: Rule, parts: dict[str, float], fresh: bool) -> None:
+    due = Source(order(deadline=NOW + timedelta(hours=1)), CHAIN, 2)
+    found = score(rule, due, fresh, NOW, Aging())
+    assert found.parts == parts
+    assert found.total == sum(parts.values())
+
+
+def test_an_order_that_is_not_released_gains_nothing_by_waiting() -> None:
+    assert aging_part(order(released_at=None), NOW, Aging()) == 0
+
+
+def test_freshness_ends_at_its_moment() -> None:
+    fresh = waiting(Source(order(), CHAIN, 1), 1, fresh=True)
+    assert fresh.fresh_until is not None
+    assert is_fresh(fresh, fresh.fresh_until - timedelta(seconds=1))
+    assert not is_fresh(fresh, fresh.fresh_until)
+    assert not is_fresh(replace(fresh, fresh_until=None), NOW)
 
 
 def test_a_fresh_task_gains_its_bonus_once() -> None:

@@ -5,11 +5,14 @@ from typing import Any
 import pytest
 
 from libs.contracts import devices, execution
+from libs.contracts.base import Message
 from libs.contracts.execution import IgnoredReason
 from services.execution.orders.domain.task import Pieces, TaskState
 from services.execution.progress.domain.work_in_hand import WorkInHand
 from tests.unit.execution.progress.given import (
+    CAUSE,
     CHAIN,
+    NOW,
     assert_ignored,
     completed,
     counts,
@@ -39,6 +42,12 @@ def pieces(on: WorkInHand) -> Pieces:
 
 def ignored(on: WorkInHand) -> list[str]:
     return [each.reason for each in sent(on, execution.ReportIgnored)]  # type: ignore[attr-defined]
+
+
+def told(on: WorkInHand) -> list[type[Message]]:
+    """What is said, all of it for the reports that came in."""
+    assert {each.cause for each in on.out} == {CAUSE}
+    return [type(each.message) for each in on.out]
 
 
 def test_a_part_of_the_pieces_leaves_the_task_running() -> None:
@@ -76,6 +85,7 @@ def test_all_good_pieces_complete_the_step() -> None:
         ("P/L/frame/1/3#1/4+0", 4),
         ("P/L/frame/1/3#1", 6),
     ]
+    assert told(on) == [execution.TaskProgressed, execution.TaskCompleted]
 
 
 def test_a_report_without_pieces_speaks_of_all() -> None:
@@ -97,6 +107,9 @@ def test_what_was_scrapped_is_made_anew() -> None:
     assert (again.state, again.attempt, again.closed_fence, again.waits) == (TaskState.READY, 2, 1, True)
     assert again.pieces.left(10) == 3
     assert counts(on) == {}
+    assert told(on) == [execution.TaskProgressed, execution.TaskFailed]
+    (event,) = sent(on, execution.TaskFailed)
+    assert (event.reason, event.retry_at) == ("3 of 10 pieces were scrapped", NOW)  # type: ignore[attr-defined]
     when(on, made(3, 0, lease(on, 3)))
     assert states(on) == {3: "COMPLETED"}
     assert counts(on) == {"good": 1}
@@ -116,6 +129,10 @@ def test_scrap_uses_attempts_up(on_exhausted: str, state: str, moved: dict[str, 
     on = when(ten(max_attempts=1, on_exhausted=on_exhausted), made(9, 1))
     assert states(on) == {3: state}
     assert counts(on) == moved
+    (fact,) = on.facts
+    assert (fact["outcome"], fact["pieces_good"], fact["pieces_scrapped"]) == ("FAILED", 9, 1)
+    (event,) = sent(on, execution.TaskFailed)
+    assert event.retry_at is None  # type: ignore[attr-defined]
 
 
 def test_what_was_made_before_a_failure_is_not_lost() -> None:

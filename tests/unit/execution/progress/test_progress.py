@@ -9,6 +9,7 @@ from libs.contracts.execution import IgnoredReason
 from services.execution.orders.domain.task import FRESH, TaskState
 from tests.unit.execution.progress.given import (
     BACKOFF,
+    CAUSE,
     CHAIN,
     DIAMOND,
     FORK,
@@ -149,8 +150,22 @@ def test_used_up_attempts_hold_the_task_for_an_operator(attempt: int, retryable:
     route = routing(CHAIN)
     on = when(in_hand(route, task(1, route, attempt=attempt)), failed(1, retryable=retryable))
     assert states(on) == {1: "HELD"}
-    assert len(sent(on, execution.TaskHeld)) == 1
-    assert "scrapped" not in counts(on)
+    assert counts(on) == {"begun": 1}
+    assert on.wake_ups == {("main", "type-1")}, "a slot of its device is free"
+    assert [fact["ends_execution"] for fact in on.facts] == [False]
+    assert [type(each.message) for each in on.out] == [execution.TaskFailed, execution.TaskHeld]
+    assert {each.cause for each in on.out} == {CAUSE}
+    (held,) = sent(on, execution.TaskHeld)
+    assert held.reason == "jam"  # type: ignore[attr-defined]
+
+
+def test_a_held_task_is_closed_to_late_reports_and_waits_for_no_moment() -> None:
+    route = routing(CHAIN)
+    expired = task(1, route, TaskState.READY, attempt=3, fresh_until=NOW, delayed_until=NOW)
+    on = when(in_hand(route, expired), failed(1))
+    held = on.tasks[expired.id]
+    assert (held.state, held.closed_fence) == (TaskState.HELD, 1)
+    assert (held.fresh_until, held.delayed_until) == (None, None)
 
 
 def test_used_up_attempts_give_the_execution_up_when_the_recipe_says_so() -> None:
