@@ -21,7 +21,7 @@ from services.gateway.questions import Questions
 
 
 def make_app(kernel_routes: list[Any], read: ReadModels, commands: Commands, questions: Questions) -> Api:
-    """A new resource is a router in this package and a line here."""
+    """A new resource is a router in this package, a line here, and the scopes of its routes in `caller.SCOPES`."""
     app = Api(
         title=TITLE,
         version="1",

@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from libs.contracts.catalog import PublishDeviceType, PublishProduct, PublishRecipe, RetireProduct, RetireRecipe
 from services.gateway.api import PREFIX, answers, examples, models
+from services.gateway.api.caller import Asks
 from services.gateway.api.lists import Cursor, Limit, cut, position_of
 from services.gateway.api.posting import Posted
 from services.gateway.api.problems import ApiProblem, single
 from services.gateway.api.reading import JsonRoute
-from services.gateway.api.site import SiteHeader
 from services.gateway.commands import Commands
 from services.gateway.domain.catalog import Item, Key, Kind, Version
 from services.gateway.domain.outcomes import Result
@@ -145,10 +145,10 @@ def catalog_router(resource: Resource, read: ReadModels, commands: Commands) -> 
         return posting.answer(201 if outcome.created else 200, resource.as_version(published), location)
 
     @router.get("", name=f"list {name}s", summary=f"List {name}s by code", response_model=resource.page)
-    async def list_page(site: SiteHeader, limit: Limit = 50, cursor: Cursor = None) -> BaseModel:
+    async def list_page(caller: Asks, limit: Limit = 50, cursor: Cursor = None) -> BaseModel:
         """The newest version of each, without its content."""
         after = position_of(cursor, 1)
-        found = await catalog.page(site, resource.kind, after[0] if after else None, limit + 1)
+        found = await catalog.page(caller.site, resource.kind, after[0] if after else None, limit + 1)
         items, following = cut(found, limit, lambda item: (item.code,))
         return resource.page.model_validate({"items": [resource.as_item(each) for each in items], "next": following})
 
@@ -159,10 +159,10 @@ def catalog_router(resource: Resource, read: ReadModels, commands: Commands) -> 
         response_model=resource.detail,
         responses=answers.problems(404),
     )
-    async def get_one(site: SiteHeader, code: str) -> BaseModel:
+    async def get_one(caller: Asks, code: str) -> BaseModel:
         """All its versions, the newest first."""
-        item = await known(site, code)
-        hold = await read.equipment.type_hold(site, code) if resource.kind is Kind.DEVICE_TYPE else None
+        item = await known(caller.site, code)
+        hold = await read.equipment.type_hold(caller.site, code) if resource.kind is Kind.DEVICE_TYPE else None
         more = {"held": hold.held} if hold else {}
         return resource.as_detail(item, list(await catalog.versions(item.key)), more)
 

@@ -9,12 +9,12 @@ from libs.contracts.base import Code, Message
 from libs.contracts.devices import DeviceState
 from libs.contracts.equipment import HoldDevice, ReleaseDevice
 from services.gateway.api import answers, examples, models
+from services.gateway.api.caller import Asks
 from services.gateway.api.equipment_bodies import Release, Word
 from services.gateway.api.lists import Cursor, Limit, cut, position_of
 from services.gateway.api.posting import Posted, Posting
 from services.gateway.api.reading import JsonRoute
 from services.gateway.api.showing import ShowingEquipment, location_of_device
-from services.gateway.api.site import SiteHeader
 from services.gateway.api.telling import TELLING, tell
 from services.gateway.commands import Commands
 from services.gateway.domain.outcomes import Outcome
@@ -28,14 +28,14 @@ def devices_router(showing: ShowingEquipment, commands: Commands) -> APIRouter:
 
     @router.get("", name="list devices", summary="List devices by id", response_model=models.Devices)
     async def list_page(
-        site: SiteHeader,
+        caller: Asks,
         device_type: DeviceTypeFilter = None,
         state: StateFilter = None,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> models.Devices:
         after = position_of(cursor, 1)
-        found = await showing.equipment.devices(site, device_type, state, after[0] if after else None, limit + 1)
+        found = await showing.equipment.devices(caller.site, device_type, state, after[0] if after else None, limit + 1)
         devices, following = cut(found, limit, lambda device: (device.device_id,))
         return models.Devices(items=list(devices), next=following)
 
@@ -46,9 +46,9 @@ def devices_router(showing: ShowingEquipment, commands: Commands) -> APIRouter:
         response_model=models.ShownDevice,
         responses=answers.problems(404),
     )
-    async def get_one(site: SiteHeader, device_id: str) -> models.ShownDevice:
+    async def get_one(caller: Asks, device_id: str) -> models.ShownDevice:
         """With its calendar, and whether its whole device type is held back."""
-        return await showing.device(site, device_id)
+        return await showing.device(caller.site, device_id)
 
     async def say(posting: Posting, message: Message) -> Response:
         site, device_id = posting.asked.site, message.key

@@ -9,13 +9,13 @@ from libs.contracts.base import Message, Time
 from libs.contracts.reservations import BookReservation, CancelReservation, RemoveCalendar, ReservationKind, SetCalendar
 from libs.kernel.clock import rfc3339, utc_now
 from services.gateway.api import answers, examples, models
+from services.gateway.api.caller import Asks
 from services.gateway.api.equipment_bodies import CalendarWish, ReservationWish
 from services.gateway.api.lists import Cursor, Limit, cut, moment_of
 from services.gateway.api.posting import Posted, Posting
 from services.gateway.api.problems import single
 from services.gateway.api.reading import JsonRoute
 from services.gateway.api.showing import ShowingEquipment, location_of_device
-from services.gateway.api.site import SiteHeader
 from services.gateway.api.telling import TELLING, tell
 from services.gateway.commands import Commands
 from services.gateway.domain.equipment import Booking
@@ -38,13 +38,13 @@ def reservations_router(showing: ShowingEquipment, projects: Projects, commands:
         responses=answers.problems(404),
     )
     async def list_page(
-        site: SiteHeader, device_id: str, since: Since = None, limit: Limit = 50, cursor: Cursor = None
+        caller: Asks, device_id: str, since: Since = None, limit: Limit = 50, cursor: Cursor = None
     ) -> models.Reservations:
         """Those that stand: cancelled ones are shown one by one only."""
-        await showing.known(site, device_id)
+        await showing.known(caller.site, device_id)
         position = moment_of(cursor)
         after = None if position is None else Passing(*position)
-        found = await showing.equipment.reservations(site, device_id, since or utc_now(), after, limit + 1)
+        found = await showing.equipment.reservations(caller.site, device_id, since or utc_now(), after, limit + 1)
         bookings, following = cut(found, limit, lambda booking: (rfc3339(booking.to), booking.reservation_id))
         return models.Reservations(items=list(bookings), next=following)
 
@@ -98,9 +98,9 @@ def reservations_router(showing: ShowingEquipment, projects: Projects, commands:
         response_model=Booking,
         responses=answers.problems(404),
     )
-    async def get_one(site: SiteHeader, device_id: str, reservation_id: str) -> Booking:
+    async def get_one(caller: Asks, device_id: str, reservation_id: str) -> Booking:
         """Also when it is over or cancelled."""
-        return await showing.reservation(site, device_id, reservation_id)
+        return await showing.reservation(caller.site, device_id, reservation_id)
 
     @router.delete(
         "/{reservation_id}",

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from libs.contracts.base import Message
+from services.gateway.api.caller import Asks
 from services.gateway.api.reading import JsonRequest
-from services.gateway.api.site import SiteHeader
 from services.gateway.commands import Commands, Settled
 from services.gateway.commands import Request as Asked
 from services.gateway.domain.outcomes import Outcome, Result
@@ -56,7 +56,7 @@ class Posting(NamedTuple):
 
 async def posting(
     request: Request,
-    site: SiteHeader,
+    caller: Asks,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -84,7 +84,7 @@ async def posting(
     fingerprint = hashlib.sha256(said).hexdigest() if said else ""
     key = None if idempotency_key is None else _unquoted(idempotency_key)
     preferences = ",".join(request.headers.getlist("prefer"))
-    return Posting(Asked(site, request.scope["path"], key, fingerprint, traceparent), wait_of(preferences))
+    return Posting(Asked(caller.site, request.scope["path"], key, fingerprint, traceparent), wait_of(preferences))
 
 
 Posted = Annotated[Posting, Depends(posting)]

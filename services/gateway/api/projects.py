@@ -10,12 +10,12 @@ from libs.contracts.erp import OrderRequested
 from libs.kernel.clock import rfc3339
 from libs.kernel.ids import project_id_of
 from services.gateway.api import answers, examples, models
+from services.gateway.api.caller import Asks
 from services.gateway.api.lists import Cursor, Limit, cut, moment_of
 from services.gateway.api.posting import Posted
 from services.gateway.api.problems import ApiProblem
 from services.gateway.api.reading import JsonRoute
 from services.gateway.api.showing import Showing, location_of
-from services.gateway.api.site import SiteHeader
 from services.gateway.commands import Commands
 from services.gateway.domain.outcomes import COMMAND_PREFIX, Result
 from services.gateway.domain.projects import has_asked, numbers
@@ -85,9 +85,9 @@ def projects_router(projects: Projects, showing: Showing, commands: Commands) ->
         return posting.answer(201 if outcome.created else 200, await showing.project(site, project_id), location)
 
     @router.get("", name="list projects", summary="List projects, the newest first", response_model=models.Projects)
-    async def list_page(site: SiteHeader, limit: Limit = 50, cursor: Cursor = None) -> models.Projects:
+    async def list_page(caller: Asks, limit: Limit = 50, cursor: Cursor = None) -> models.Projects:
         position = moment_of(cursor)
-        found = await projects.page(site, None if position is None else Position(*position), limit + 1)
+        found = await projects.page(caller.site, None if position is None else Position(*position), limit + 1)
         views, following = cut(found, limit, lambda v: (rfc3339(v.project.created_at), v.project.project_id))
         return models.Projects(items=[view.project for view in views], next=following)
 
@@ -98,9 +98,9 @@ def projects_router(projects: Projects, showing: Showing, commands: Commands) ->
         response_model=models.ShownProject,
         responses=answers.problems(404),
     )
-    async def get_one(site: SiteHeader, project_id: str) -> models.ShownProject:
+    async def get_one(caller: Asks, project_id: str) -> models.ShownProject:
         """Also while it activates: at which step, since when, how often tried, how many batches are stored."""
-        return await showing.project(site, project_id)
+        return await showing.project(caller.site, project_id)
 
     @router.get(
         "/{project_id}/progress",
@@ -109,9 +109,9 @@ def projects_router(projects: Projects, showing: Showing, commands: Commands) ->
         response_model=models.ProjectProgress,
         responses=answers.problems(404),
     )
-    async def progress(site: SiteHeader, project_id: str) -> models.ProjectProgress:
+    async def progress(caller: Asks, project_id: str) -> models.ProjectProgress:
         """Cumulative, at most a second old while work goes on."""
-        view = await showing.known(site, project_id)
+        view = await showing.known(caller.site, project_id)
         return models.ProjectProgress(
             project_id=project_id,
             order_id=view.project.order_id,

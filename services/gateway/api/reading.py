@@ -12,6 +12,7 @@ from starlette.responses import Response
 from libs.contracts.base import Problem
 from libs.contracts.canonical import DEEPEST_NESTING
 from libs.contracts.problems import path_of
+from services.gateway.api.caller import SCOPES
 from services.gateway.api.problems import ApiProblem
 from services.gateway.api.queries import query_check
 
@@ -57,8 +58,16 @@ class JsonRequest(Request):
 class JsonRoute(APIRoute):
     """A route that takes only the query parameters that it declares, and a body, if any, only as JSON.
 
-    A body that may be left out may be left out with its type.
+    A body that may be left out may be left out with its type. The document says which scope the route asks for.
+
+    Raises:
+        KeyError: the table of scopes does not have the route.
     """
+
+    def __init__(self, *given: Any, name: str, openapi_extra: dict[str, Any] | None = None, **more: Any) -> None:
+        self.scope = SCOPES[name]
+        extra = (openapi_extra or {}) | {"x-required-scope": self.scope.value}
+        super().__init__(*given, name=name, openapi_extra=extra, **more)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

@@ -19,11 +19,11 @@ from libs.contracts.by_hand import (
 )
 from libs.contracts.explanation import ExplainTask
 from services.gateway.api import PREFIX, answers, examples, models
+from services.gateway.api.caller import Asks
 from services.gateway.api.equipment_bodies import CorrectionWish, Word
 from services.gateway.api.posting import Posted, Traceparent
 from services.gateway.api.problems import RETRY_AFTER_SECONDS, ApiProblem, single
 from services.gateway.api.reading import JsonRoute
-from services.gateway.api.site import SiteHeader
 from services.gateway.api.telling import TELLING, tell
 from services.gateway.commands import Commands, Unconfirmed
 from services.gateway.domain.outcomes import Outcome
@@ -139,17 +139,17 @@ def tasks_router(projects: Projects, questions: Questions, commands: Commands) -
         responses=answers.problems(404, 504),
     )
     async def get_one(
-        request: Request, site: SiteHeader, task_id: str, traceparent: Traceparent = None
+        request: Request, caller: Asks, task_id: str, traceparent: Traceparent = None
     ) -> models.ShownTask:
         """The shop floor is asked. The slashes of a task id may be sent as they are.
 
         A task that waits says all that stands in its way, and what it would score now; one that was handed out, why:
         its score with the parts of it, the best alternatives, and why they lost.
         """
-        project_id = await known(site, task_id)
+        project_id = await known(caller.site, task_id)
         question = ExplainTask(project_id=project_id, task_id=task_id)
         try:
-            answer = await questions.ask(question, site, request.scope["path"], traceparent)
+            answer = await questions.ask(question, caller.site, request.scope["path"], traceparent)
         except Unconfirmed:
             raise ApiProblem(503, "Kafka does not answer now, the shop floor was not asked", headers=_RETRY) from None
         if answer is None:

@@ -36,6 +36,7 @@ from libs.contracts.reservations import (
     SetCalendar,
 )
 from libs.messaging.records import Incoming
+from services.gateway.api.caller import SCOPES
 from services.gateway.domain.paging import write_cursor
 from tests.unit.gateway.asking import WELDERS
 from tests.unit.gateway.document import DOCUMENT, EVERY, OPERATIONS, PROJECT, WORLD, Operation, validator
@@ -101,6 +102,10 @@ class TestDocument:
         assert examples
         for schema, example in examples:
             validator(schema).validate(example)
+
+    def test_every_operation_has_its_scope_in_the_table_and_the_table_no_other(self) -> None:
+        said = {operation.described["operationId"]: operation.described["x-required-scope"] for operation in OPERATIONS}
+        assert said == {name.replace(" ", "_"): scope.value for name, scope in SCOPES.items()}
 
     def test_operations_have_names_of_their_own(self) -> None:
         assert len({operation.described["operationId"] for operation in OPERATIONS}) == len(OPERATIONS)
