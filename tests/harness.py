@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from libs.contracts import envelope
 from libs.contracts.base import Message, messages_on
 from libs.contracts.topics import TOPICS
-from libs.kernel.clock import utc_now
+from libs.kernel.clock import Clock, utc_now
 from libs.kernel.errors import Transient
 from libs.messaging.processor import Processor
 from libs.messaging.records import Cause, RawRecord, Record, encode
@@ -92,13 +92,13 @@ class TidyProcessor(Processor):
 class Kernel:
     """The subscriptions of a service without Kafka: batches are given, what would be published is kept."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, clock: Clock = utc_now) -> None:
         self._service = service
         self.database = service.backends.database
         self.dead: list[Record] = []
         self._offset = 0
         self._heard = Heard()
-        self.clock = utc_now
+        self.clock = clock
         self._processors: dict[str, TidyProcessor] = {}
         service.backends.consumers = [AllOfIt(each.topic.name) for each in service.subscriptions]
         self._start()
@@ -107,7 +107,7 @@ class Kernel:
         name, backends = self._service.name, self._service.backends
         for subscription in self._service.subscriptions:
             self._processors[subscription.topic.name] = TidyProcessor(
-                name, subscription, backends.store, self._heard, backends.tracer, backends.metrics
+                name, subscription, backends.store, self._heard, backends.tracer, backends.metrics, self.clock
             )
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
-from libs.kernel.clock import utc_now
+from libs.kernel.clock import Clock, utc_now
 from libs.messaging.memory import MemoryStore, MemoryTransaction
 from libs.messaging.records import Record
 from libs.messaging.store import OutboxEntry
@@ -73,7 +73,7 @@ class InMemory:
 
     name: str
     publisher: Outside
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: MemoryStore
     tracer: Tracer = field(default_factory=Tracer)
     database: None = None
     consumers: Sequence[Owner] = ()
@@ -87,8 +87,9 @@ class InMemory:
 class StageInMemory(Stage):
     """The services, and what each of them keeps; without the shop floor, a test says what that answers."""
 
-    def __init__(self, *, window: int, shop_floor: bool = True) -> None:
+    def __init__(self, *, window: int, shop_floor: bool = True, clock: Clock = utc_now) -> None:
         super().__init__()
+        self._clock = clock
         self._add_planning(window)
         if shop_floor:
             self._add_shop_floor(window)
@@ -156,10 +157,10 @@ class StageInMemory(Stage):
         )
 
     def _backends(self, name: str) -> Any:
-        return InMemory(name, Outside(self))
+        return InMemory(name, Outside(self), MemoryStore(self._clock))
 
     def _add(self, service: Service) -> None:
-        self.add(service, Kernel(service))
+        self.add(service, Kernel(service, self._clock))
 
     def take(self, records: Sequence[Record]) -> None:
         """Put records on the wire."""
@@ -167,7 +168,7 @@ class StageInMemory(Stage):
 
     def work(self, service: str) -> Work:
         """To look at what a service keeps; nothing of it is committed."""
-        return Work(MemoryTransaction(self._store(service)), "/test", utc_now())
+        return Work(MemoryTransaction(self._store(service)), "/test", self._clock())
 
     async def project(self, id_: str) -> Project | None:
         return (await self.projects.load(self.work("projects"), [id_])).get(id_)

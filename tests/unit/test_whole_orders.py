@@ -10,22 +10,17 @@ import pytest
 from libs.contracts import devices, erp, execution
 from libs.contracts.base import Message
 from libs.contracts.projects import ProjectState
-from libs.devkit.counting import Claim, LedgerEntry, LinePlan, RecipePlan, TaskEntry, recount
 from libs.kernel.ids import project_id_of
 from services.gateway.domain.projects import ProjectView
-from services.insight.routes import observed_topics
 from tests.harness import Said
 from tests.stage_in_memory import StageInMemory
+from tests.unit.lamps import BEFORE, STEPS, agree, all_said, ordered, recounted
 from tests.unit.projects.participants import DEVICE_TYPES, master_data
 
 AT = datetime(2026, 3, 2, 8, tzinfo=UTC)
 PROJECT = project_id_of("main", "A-1")
 WINDOW = 4
 """Executions of a recipe that are generated at a time: fewer than three lamps need of bells."""
-STEPS = {"BELL": {1, 2}, "FOOT": {1, 2, 3}}
-BEFORE = {("BELL", 2): {1}, ("FOOT", 3): {1, 2}}
-"""The steps that have to be done before a step."""
-
 Does = Callable[[devices.TaskAssigned], list[Message]]
 
 
@@ -74,8 +69,7 @@ class Factory:
         await self.says(*(devices.DeviceOnline(device_id=f"{t}-1", device_type=t, slots=2) for t in DEVICE_TYPES))
 
     async def order(self, quantity: int = 3) -> None:
-        lines = [{"line_id": "10", "product_code": "LAMP", "quantity": quantity}]
-        await self.says(erp.OrderRequested.model_validate({"order_id": "A-1", "revision": 1, "lines": lines}))
+        await self.says(ordered("A-1", quantity))
 
     def assigned(self) -> list[devices.TaskAssigned]:
         """What devices were given since they were last asked."""
@@ -90,9 +84,7 @@ class Factory:
                 await self.says(*does(task))
 
     def all(self, cls: type[Any] | tuple[type[Any], ...]) -> list[Any]:
-        """Messages of a class, in order; the same id twice is one message."""
-        told = {each.envelope.id: each.message for each in self.said}
-        return [message for message in told.values() if isinstance(message, cls)]
+        return all_said(self.stage, cls)
 
     @property
     def said(self) -> list[Said]:
@@ -119,36 +111,10 @@ class Factory:
         found = [await self.stage.queues.live(work, "main", each) for each in DEVICE_TYPES]
         return {device: tasks for each in found for device, tasks in each.items()}
 
-    def recounted(self) -> list[str]:
-        """What ledger and tasks say otherwise than the ERP was told; the order is complete."""
-        [completed], [activated] = self.all(erp.OrderCompleted), self.all(erp.OrderActivated)
-        [line], [planned] = completed.lines, activated.lines
-        told = line.model_dump(exclude={"line_id"})
-        claim = Claim(executions_planned=planned.executions_planned, **told)
-        recipes = tuple(
-            RecipePlan(code, quantity, frozenset(STEPS[code])) for code, quantity in (("BELL", 2), ("FOOT", 1))
-        )
-        plan = LinePlan("A-1", PROJECT, "10", line.target_quantity, recipes, claim)
-        names = set(LedgerEntry.__slots__)
-        facts = [
-            LedgerEntry(id=id_, **{name: value for name, value in fact.items() if name in names})
-            for id_, fact in self.stage.ledger.facts.rows.items()
-        ]
-        tasks = [
-            TaskEntry(task.project_id, task.line_id, task.recipe_code, task.execution, task.step, task.state.value)
-            for task, _, _ in self.stage.tasks.rows.rows.values()
-        ]
-        return [str(each) for each in recount([plan], facts, tasks).mismatches]
-
     async def agrees(self) -> None:
-        """Nothing is on its way, insight has every event once, and the gateway the numbers that execution told last."""
-        assert (self.stage.wire, await self.stage.unpublished()) == ([], [])
-        observed = {topic.name for topic in observed_topics()}
-        told = {f"{e.envelope.site}/{e.topic}/{e.envelope.id}": e.message for e in self.said if e.topic in observed}
-        kept = self.stage.events.events.rows
-        assert {id_: type(told[id_]).model_validate_json(event.data) for id_, event in kept.items()} == told
-        [*_, last] = self.all((execution.WorkOrderProgressed, execution.WorkOrderCompleted))
-        assert (await self.view()).progress == last.lines
+        """Nothing is on its way, and everybody has the same to say."""
+        assert self.stage.wire == []
+        await agree(self.stage, "A-1")
 
 
 @pytest.fixture
@@ -167,7 +133,7 @@ class TestAnOrderThatIsCompleted:
         [completed] = factory.all(erp.OrderCompleted)
         assert completed.lines == (numbers(produced=3, good=9),)
         assert (await factory.view()).project.state is ProjectState.COMPLETED
-        assert factory.recounted() == []
+        assert recounted(factory.stage, "A-1") == []
         await factory.agrees()
 
     async def test_every_task_is_assigned_once_and_none_before_those_before_it(self, factory: Factory) -> None:
@@ -216,7 +182,7 @@ class TestAnOrderThatIsCompleted:
         [completed] = factory.all(erp.OrderCompleted)
         assert completed.lines == (numbers(produced=3, good=9),)
         assert len(factory.all(devices.TaskAssigned)) == 21
-        assert factory.recounted() == []
+        assert recounted(factory.stage, "A-1") == []
         await factory.agrees()
 
     async def test_nothing_of_it_is_told_to_another_site(self, factory: Factory) -> None:
@@ -238,7 +204,7 @@ class TestAnOrderWithScrap:
         given = {place(task) for task in factory.all(devices.TaskAssigned)}
         assert {("BELL", 7, 1), ("BELL", 7, 2)} <= given
         assert {("BELL", 3, 2), ("BELL", 8, 1)} & given == set()
-        assert factory.recounted() == []
+        assert recounted(factory.stage, "A-1") == []
         await factory.agrees()
 
     async def test_both_branches_scrapped_is_one_replacement(self, factory: Factory) -> None:
@@ -253,7 +219,7 @@ class TestAnOrderWithScrap:
         }
         assert ("FOOT", 1, 3) not in given
         assert len(factory.all(devices.TaskRevoked)) == 1
-        assert factory.recounted() == []
+        assert recounted(factory.stage, "A-1") == []
         await factory.agrees()
 
 
