@@ -1,11 +1,13 @@
 """Given an order, when the ERP writes again, then it is a duplicate, a change or a rejection that it can read."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from pydantic import ValidationError
 
-from libs.contracts.base import Message
+from libs.contracts.base import Message, Problem
 from libs.contracts.envelope import Cause
 from libs.contracts.erp import (
     OrderAccepted,
@@ -15,14 +17,15 @@ from libs.contracts.erp import (
     OrderRequested,
 )
 from libs.contracts.problems import problems_of
+from libs.contracts.projects import OrderRejected as OrderRejectedEvent
 from libs.contracts.projects import ProjectChanged, ProjectState
 from libs.kernel.lifecycle import IllegalTransition
 from services.projects.domain import intake
-from services.projects.domain.decision import UNCHANGED, Decision
-from services.projects.domain.project import Project, change
+from services.projects.domain.decision import UNCHANGED, Decision, Forestall
+from services.projects.domain.project import Project, Wish, change
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-MAIN = Cause(site="main", correlation_id="c")
+MAIN = Cause(site="main", correlation_id="c", causation_id="m-1")
 
 
 def order(revision: int = 1, quantity: int = 2, **more: object) -> OrderRequested:
@@ -57,6 +60,17 @@ def codes(decision: Decision) -> list[str]:
     assert decision.project is None
     rejected = [each.message for each in decision.messages if isinstance(each.message, OrderRejected)]
     return [error.code for message in rejected for error in message.errors]
+
+
+def rejection(decision: Decision) -> tuple[str, int, Problem]:
+    """Order, revision and problem of a rejection, as the ERP and the operators are told alike."""
+    assert (decision.project, decision.effect) == (None, None)
+    answer, event = (each.message for each in decision.messages)
+    assert isinstance(answer, OrderRejected)
+    assert event == OrderRejectedEvent(order_id=answer.order_id, revision=answer.revision, at=NOW, errors=answer.errors)
+    assert answer.at == NOW
+    (problem,) = answer.errors
+    return answer.order_id, answer.revision, problem
 
 
 def test_a_new_order_becomes_a_project_in_planning() -> None:
@@ -97,7 +111,50 @@ def test_a_planned_order_can_be_cancelled_once() -> None:
 
 
 def test_an_unknown_order_cannot_be_cancelled() -> None:
-    assert codes(cancelled(None, "A-9")) == ["UNKNOWN_ORDER"]
+    decision = cancelled(None, "A-9", revision=4)
+    assert decision.effect == Forestall(4)
+    problem = Problem(code="UNKNOWN_ORDER", path="order_id", message="there is no order A-9")
+    assert rejection(replace(decision, effect=None)) == ("A-9", 4, problem)
+
+
+def test_an_order_that_was_cancelled_before_it_came_is_stale() -> None:
+    for revision, forestalled in [(3, 3), (3, 4)]:
+        text = f"revision 3 is older than {forestalled}, which was sent before"
+        problem = Problem(code="STALE_REVISION", path="revision", message=text)
+        decision = intake.decide(None, order(revision), MAIN, NOW, forestalled=forestalled)
+        assert rejection(decision) == ("A-1", 3, problem)
+    assert types(intake.decide(None, order(4, auto_activate=False), MAIN, NOW, forestalled=3)) == [
+        OrderAccepted,
+        ProjectChanged,
+    ]
+
+
+@pytest.mark.parametrize("decide", [cancelled, lambda project: requested(project, order(revision=1))])
+def test_an_old_cancellation_or_revision_is_rejected(decide: Callable[[Project], Decision]) -> None:
+    text = "revision 1 is older than 3, which was sent before"
+    problem = Problem(code="STALE_REVISION", path="revision", message=text)
+    assert rejection(decide(given(revision=3))) == ("A-1", 1, problem)
+
+
+def test_a_completed_order_can_be_neither_cancelled_nor_changed() -> None:
+    done = given(state=ProjectState.COMPLETED)
+    problem = Problem(code="NOT_CHANGEABLE", path="order_id", message="the order is COMPLETED")
+    assert rejection(cancelled(done)) == ("A-1", 1, problem)
+    assert rejection(requested(done, order(revision=2))) == ("A-1", 2, problem)
+
+
+def test_an_order_that_is_being_cancelled_cannot_be_changed() -> None:
+    cancelling = after(cancelled(given(state=ProjectState.ACTIVE)))
+    problem = Problem(code="NOT_CHANGEABLE", path="order_id", message="the order is being cancelled")
+    assert rejection(requested(cancelling, order(revision=2))) == ("A-1", 2, problem)
+    assert cancelled(cancelling) == UNCHANGED
+
+
+@pytest.mark.parametrize("state", [ProjectState.ACTIVATING, ProjectState.ACTIVE, ProjectState.PAUSED])
+def test_a_cancellation_waits_with_its_reason_and_the_message_to_answer(state: ProjectState) -> None:
+    cancelling = after(cancelled(given(state=state), revision=2))
+    assert cancelling.wish == Wish(by="erp", revision=2, reason="lost", cause=MAIN.as_document(named=True))
+    assert cancelling.wish.cause["causation_id"] == "m-1"
 
 
 def test_every_problem_of_a_bad_order_is_told_with_its_path() -> None:

@@ -82,6 +82,11 @@ def test_content_that_is_not_what_its_hash_says_is_rejected_all_of_it() -> None:
         ("NOT_CANONICAL", "definitions[4].content"),
         ("NOT_CANONICAL", "definitions[5].content"),
     ]
+    assert isinstance(outcome.answer, SnapshotsRejected)
+    texts = [error.message for error in outcome.answer.errors]
+    assert texts[0] == f"the content of recipe 'B' hashes to {definition('B').content_hash}"
+    assert texts[3] == "the content is not the canonical text of its JSON"
+    assert "line 1 column 2" in texts[4]
     assert outcome.activation is None
     assert outcome.snapshots == ()
 
@@ -97,7 +102,7 @@ def test_a_release_lets_go_of_everything_and_stays() -> None:
 def test_a_release_of_nothing_is_answered_and_remembered() -> None:
     outcome = release(None, RELEASE)
     assert isinstance(outcome.answer, SnapshotsReleased)
-    assert outcome.activation is not None
+    assert outcome.activation == Activation("a", "p", ActivationState.RELEASED)
     assert errors(freeze(outcome.activation, command(definition("A"))).answer) == [("RELEASED", "activation_id")]
 
 

@@ -1,6 +1,6 @@
 """Given a generation, when it is asked for again or cancelled, then nothing is planned twice or after the end."""
 
-from libs.contracts.base import Message
+from libs.contracts.base import Message, Problem
 from libs.contracts.task_generation import (
     CancelGeneration,
     ExecutionRange,
@@ -69,8 +69,9 @@ def test_the_first_plan_counts_even_if_other_ranges_are_named_later() -> None:
 
 
 def test_after_a_cancellation_nothing_is_planned() -> None:
-    said, new = when(None, command(), cancelled=True)
-    assert codes(said) == ["CANCELLED"]
+    [said], new = when(None, command(), cancelled=True)
+    problem = Problem(code="CANCELLED", path="activation_id", message="the generation was cancelled before")
+    assert said.message == TaskGenerationFailed(activation_id="a", project_id="p", errors=(problem,))
     assert new is None
 
 

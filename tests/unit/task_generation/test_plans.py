@@ -77,6 +77,10 @@ def test_proper_ranges_have_no_problem() -> None:
     assert found(span(1, 5, first_steps=(1, 2, 4)), span(6, 6), span(1, 5, "Q")) == []
 
 
+def test_as_many_batches_as_are_allowed_at_once_are_no_problem() -> None:
+    assert found(span(1, LARGEST_BATCH), span(1, 1, "Q"), most=2) == []
+
+
 def test_all_problems_are_named_at_once() -> None:
     assert found(span(5, 4), span(1, 2, "Q", first_steps=(2, 1)), span(1, 2, "S", first_steps=(1, 1)), most=1) == [
         ("EMPTY_RANGE", "ranges[0].last_execution"),

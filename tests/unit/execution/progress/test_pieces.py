@@ -63,6 +63,14 @@ def test_a_part_of_the_pieces_leaves_the_task_running() -> None:
     assert {each.after.id for each in on.changes} == {"P/L/frame/1/3"}
 
 
+def test_the_first_pieces_begin_the_execution() -> None:
+    route = routing(CHAIN, pieces=10)
+    on = when(in_hand(route, task(1, route)), completed(1, pieces_good=2))
+    assert counts(on) == {"begun": 1}
+    assert on.tasks["P/L/frame/1/1"].begun
+    assert on.causes == {"P": CAUSE}
+
+
 def test_the_same_again_counts_nothing() -> None:
     assert_ignored(when(ten(pieces=Pieces(0, 4, 1, 1)), made(4, 1)), IgnoredReason.DUPLICATE)
 
