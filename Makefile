@@ -24,7 +24,7 @@ TO_RUN := $(VENV)/.installed-to-run
 TO_TEST := $(VENV)/.installed-to-test
 
 .DEFAULT_GOAL := help
-.PHONY: help bench check demo up down test test-kafka test-chaos lint types imports collected format constraints clean
+.PHONY: help bench check demo up down test test-deep test-kafka test-chaos lint types imports collected format constraints clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,10 @@ check: lint ## For daily work: lint, and the tests that need no backend
 
 test: lint ## Lint, types, import contracts, and all tests on the chosen backends
 	@$(BIN)/python -m pytest $(PARALLEL) tests/e2e tests/integration tests/contract tests/unit $(ARGS)
+
+test-deep: export SEARCH := 20
+test-deep: $(TO_TEST) ## Property and model tests with twenty times as many examples, other ones each time
+	@$(BIN)/python -m pytest $(PARALLEL) -m hypothesis --timeout 3600 tests/integration tests/contract tests/unit $(ARGS)
 
 test-kafka: export KAFKA := $(if $(filter embedded,$(KAFKA)),real,$(KAFKA))
 test-kafka: $(TO_TEST) ## Integration, end-to-end and chaos tests on Apache Kafka (Docker, else Java and Maven)

@@ -15,6 +15,7 @@ import pytest
 from libs.devkit.backends import Backend, BackendError, Choice
 from libs.devkit.processes import start_time
 from libs.devkit.state import default_home
+from tests import searching
 
 _NAMES = ("kafka", "mongodb", "redis")
 _chosen = pytest.StashKey[dict[str, Backend]]()
@@ -24,6 +25,7 @@ _missing = pytest.StashKey[dict[str, str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    searching.configure()
     choice = Choice.from_environment(test_commands=True)
     config.stash[_chosen] = {}
     config.stash[_missing] = {}

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 
 import libs.contracts  # noqa: F401
 from libs.contracts.base import Message, all_messages
 from libs.contracts.export import EXAMPLES, artefact_name
-
-hypothesis.settings.register_profile("factory", deadline=None)  # a busy machine is no failure
-hypothesis.settings.load_profile("factory")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from services.gateway.app import build as build_gateway
 from services.gateway.domain.catalog import Key, Kind
 from services.insight.app import build as build_insight
 from tests.harness import handling
+from tests.searching import examples
 from tests.stage import Stage, stage
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
@@ -75,7 +76,7 @@ async def answered(factory: Stage, cls: type[Message], *sent: Message) -> Any:
 @given(parameters=objects, measurements=objects)
 @example(parameters={"drawing": {"$ref": "drawings", "$id": "4711"}}, measurements={"$ref": "x", "$id": {"a": []}})
 @example(parameters={"deep": json.loads('{"x":' * 28 + "[]" + "}" * 28)}, measurements={"big": 2**70, "e": 1e308})
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_it_is_what_it_was_at_the_device_and_on_the_event(
     factory: Stage, parameters: dict[str, Any], measurements: dict[str, Any]
 ) -> None:

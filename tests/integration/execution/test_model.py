@@ -39,6 +39,7 @@ from services.execution.app import build
 from services.execution.settings import ExecutionSettings
 from tests.harness import Kernel, Said, handling
 from tests.integration.execution.talk import AT, dispatch, online, release
+from tests.searching import examples
 
 OPERATOR = ControlRequest(by="operator", command="c")
 TYPES = ("saw", "press")
@@ -301,12 +302,13 @@ def shopfloor(mongodb: str, namespace: str, request: pytest.FixtureRequest) -> A
         runner.run(context.__aexit__(None, None, None))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.hypothesis
+@pytest.mark.timeout(examples(300))
 def test_whatever_happens(shopfloor: type[Shopfloor]) -> None:
     run_state_machine_as_test(
         shopfloor,
         settings=settings(
-            max_examples=15,
+            max_examples=examples(6),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -18,6 +18,7 @@ from services.execution.orders.domain.task import Pieces, Task, TaskChange, Task
 from services.execution.orders.mongo_tasks import MongoTasks
 from services.execution.settings import ExecutionSettings
 from tests.harness import Kernel, handling
+from tests.searching import examples
 
 codes = st.sampled_from(["saw", "press", "laser"])
 counts = st.integers(0, 3)
@@ -57,7 +58,7 @@ def test_the_changing_fields_are_all_that_there_are() -> None:
         max_size=5,
     )
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_whatever_changes_is_found_stored(kernel: Kernel, states: list[tuple[dict, dict, set[str]]]) -> None:
     project = f"P{utc_now():%H%M%S%f}"
     changes = []

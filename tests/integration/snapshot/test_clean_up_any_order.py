@@ -15,6 +15,7 @@ from libs.kernel.errors import Transient
 from libs.messaging.work import Work
 from tests.harness import said_of
 from tests.integration.snapshot.given import DAY, KEEP_DAYS, MONDAY, Shelf, definition, freeze, incoming, release
+from tests.searching import examples
 
 ACTIVATIONS = st.sampled_from(["a1", "a2", "a3", "a4"])
 CODES = st.lists(st.sampled_from("ABCD"), min_size=1, max_size=3, unique=True)
@@ -84,7 +85,7 @@ class Model:
 
 
 @given(steps=st.lists(STEPS, min_size=4, max_size=14))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_nothing_that_is_referred_to_is_ever_removed(shelf: Shelf, steps: Sequence[object]) -> None:
     for collection in ("snapshots", "activations"):
         await shelf.database[collection].delete_many({})

@@ -10,6 +10,7 @@ from libs.contracts.canonical import canonical_json
 from services.catalog.domain import products, recipes
 from services.catalog.domain.cycles import cycles
 from services.catalog.domain.entries import Entry, Key, Kind
+from tests.searching import examples
 
 SAW = Key(Kind.DEVICE_TYPE, "saw")
 ENTRIES = {SAW: Entry(SAW, 1, "", '{"name":"Saw"}', live=True, sequence=1)}
@@ -123,7 +124,7 @@ graphs = st.integers(1, 8).flatmap(
 
 
 @given(graphs)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(75), deadline=None)
 def test_circles_are_real_and_different_and_found_when_there_is_one(graph: dict[int, list[int]]) -> None:
     circles = list(cycles(graph))
     for circle in circles:
@@ -134,7 +135,7 @@ def test_circles_are_real_and_different_and_found_when_there_is_one(graph: dict[
 
 
 @given(graphs)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(75), deadline=None)
 def test_without_the_circles_that_are_named_there_is_none(graph: dict[int, list[int]]) -> None:
     """So one answer names all that is wrong: nobody repairs a recipe only to hear of the next circle."""
     arrows = {arrow for circle in cycles(graph) for arrow in _arrows(circle)}

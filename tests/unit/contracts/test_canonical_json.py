@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.contracts.canonical import DEEPEST_NESTING, LARGEST_NUMBER, NotCanonical, canonical_json, content_hash
+from tests.searching import examples
 
 numbers = st.integers(-LARGEST_NUMBER, LARGEST_NUMBER) | st.floats(-LARGEST_NUMBER, LARGEST_NUMBER)
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -55,7 +56,7 @@ def test_there_is_no_white_space_and_only_needed_escapes() -> None:
 
 
 @given(values)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_it_reads_back_as_the_same_and_is_stable(value: Any) -> None:
     text = canonical_json(value)
     assert json.loads(text) == value

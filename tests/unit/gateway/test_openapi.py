@@ -38,6 +38,7 @@ from libs.contracts.reservations import (
 from libs.messaging.records import Incoming
 from services.gateway.api.caller import SCOPES
 from services.gateway.domain.paging import write_cursor
+from tests.searching import examples
 from tests.unit.gateway.asking import WELDERS
 from tests.unit.gateway.document import DOCUMENT, EVERY, OPERATIONS, PROJECT, WORLD, Operation, validator
 from tests.unit.gateway.equipment import (
@@ -267,7 +268,7 @@ async def _ask(request: dict[str, Any], mood: int) -> httpx.Response:
 
 
 @EVERY
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(data=st.data())
 def test_only_what_is_documented_is_answered(operation: Operation, data: st.DataObject) -> None:
     request = data.draw(requests(operation))

@@ -4,6 +4,7 @@ import hypothesis
 
 from libs.saga.testing.interleaving import Interleaving
 from services.projects.saga import ACTIVATION
+from tests.searching import examples
 from tests.unit.projects.participants import CONTEXT, answer
 
 
@@ -12,4 +13,4 @@ class AnyActivation(Interleaving):
 
 
 TestAnyActivation = AnyActivation.TestCase
-TestAnyActivation.settings = hypothesis.settings(deadline=None, stateful_step_count=40, max_examples=100)
+TestAnyActivation.settings = hypothesis.settings(deadline=None, stateful_step_count=40, max_examples=examples(40))

@@ -8,6 +8,7 @@ from libs.saga import SagaStatus
 from libs.saga.testing import ABORT, SILENCE, Case, Story, cases
 from libs.saga.testing.interleaving import Interleaving
 from services.projects.saga import ACTIVATION, REBASE
+from tests.searching import examples
 from tests.unit.projects import participants
 from tests.unit.projects.participants import answer
 
@@ -40,4 +41,4 @@ class AnyRebase(Interleaving):
 
 
 TestAnyRebase = AnyRebase.TestCase
-TestAnyRebase.settings = hypothesis.settings(deadline=None, stateful_step_count=40, max_examples=50)
+TestAnyRebase.settings = hypothesis.settings(deadline=None, stateful_step_count=40, max_examples=examples(25))

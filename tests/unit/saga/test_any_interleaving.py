@@ -4,6 +4,7 @@ import hypothesis
 
 from libs.contracts.base import Message
 from libs.saga.testing.interleaving import Interleaving
+from tests.searching import examples
 from tests.unit.saga.bakery import CAKE, CONTEXT, Bought
 
 
@@ -16,4 +17,4 @@ class AnyCake(Interleaving):
 
 
 TestAnyCake = AnyCake.TestCase
-TestAnyCake.settings = hypothesis.settings(deadline=None, stateful_step_count=30, max_examples=100)
+TestAnyCake.settings = hypothesis.settings(deadline=None, stateful_step_count=30, max_examples=examples(40))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from libs.contracts.task_generation import LARGEST_BATCH, ExecutionRange, GenerateTasks
 from services.task_generation.domain.plans import Plan, batches, plan, problems
+from tests.searching import examples
 
 
 def span(first: int, last: int, recipe: str = "R", first_steps: tuple[int, ...] = (1,)) -> ExecutionRange:
@@ -55,7 +56,7 @@ ranges = st.lists(
 
 
 @given(ranges.filter(bool))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_every_execution_is_in_exactly_one_batch(spans: list[tuple[int, int]]) -> None:
     made = list(batches(plan(command(*[span(first, last, f"R{n}") for n, (first, last) in enumerate(spans)]))))
     assert [each.index for each in made] == list(range(1, len(made) + 1))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from libs.contracts.reservations import ReservationKind
 from services.execution.equipment.domain.availability import Availability, Span
 from services.execution.equipment.domain.calendars import AHEAD, Calendar, Hours, Shift
+from tests.searching import examples
 
 MINUTE = timedelta(minutes=1)
 EVERY_DAY = frozenset(range(7))
@@ -89,7 +90,7 @@ def spans_near(draw: st.DrawFn, now: datetime) -> Span:
     return Span("R", kind, start, start + draw(st.integers(1, 600)) * MINUTE, "planner", project)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(books())
 def test_it_says_what_a_look_at_every_minute_says(drawn: tuple[Availability, datetime]) -> None:
     availability, now = drawn

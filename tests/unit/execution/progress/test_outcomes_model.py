@@ -23,6 +23,7 @@ from services.execution.progress.domain.by_hand import decide
 from services.execution.progress.domain.outcomes import Backoff
 from services.execution.progress.domain.progress import apply
 from services.execution.progress.domain.work_in_hand import Reported, WorkInHand
+from tests.searching import examples
 from tests.unit.execution.progress.given import (
     CAUSE,
     CHAIN,
@@ -205,7 +206,7 @@ def act(world: World, action: str, choice: int) -> None:
 
 @pytest.mark.parametrize("on_exhausted", ["HOLD", "FAIL"])
 @pytest.mark.parametrize("shape", [CHAIN, DIAMOND, FORK], ids=["chain", "diamond", "fork"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     late=st.booleans(),
     steps=st.lists(st.tuples(st.sampled_from((*ACTIONS, "lease", "good", "good")), st.integers(0, 5000)), max_size=80),
