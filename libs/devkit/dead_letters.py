@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from libs.devkit.dead_letter_box import DeadLetter, dead_letters, replay
+from libs.contracts.dead_letters import DeadLetter
+from libs.devkit.dead_letter_box import dead_letters, replay
 from libs.devkit.simulators.address import Address, Nowhere, locate
 from libs.devkit.simulators.kafka import NoKafka
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from libs.contracts.base import Problem
+from libs.contracts.dead_letters import SUFFIX, WHY
 from libs.kernel.clock import rfc3339
 from libs.messaging.records import RawRecord, Record
 
@@ -40,7 +41,7 @@ class DeadLetter:
         The `dlq_*` headers of an earlier round through the dead letters are replaced, so that the newest reason stands.
         """
         headers = [
-            (name, value) for name, value in self.record.headers if value is not None and not name.startswith("dlq_")
+            (name, value) for name, value in self.record.headers if value is not None and not name.startswith(WHY)
         ]
         facts = {
             "dlq_reason": self.reason,
@@ -60,4 +61,4 @@ class DeadLetter:
         key, value = self.record.key, self.record.value
         if key is None and value is None:
             value = b""  # A producer takes a record with neither for a mistake.
-        return Record(f"{topic}.dlq", key, value, headers)
+        return Record(f"{topic}{SUFFIX}", key, value, headers)
