@@ -30,18 +30,19 @@ LISTENED = (
 )
 
 
-@pytest.fixture(scope="module")
-def shop(shared_shop: Shop) -> Shop:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shop(shared_shop: Shop) -> Shop:
+    """Every bench has its device type and its recipe."""
+    async with Wire(shared_shop.address, ("catalog.events.v1",)) as catalog:
+        for name in BENCHES:
+            await publish(catalog, name)
+        for name in BENCHES:
+            await catalog.answer("catalog.recipe.published.v1", recipe_code=name)
     return shared_shop
 
 
 @pytest_asyncio.fixture
 async def wire(shop: Shop) -> AsyncIterator[Wire]:
-    async with Wire(shop.address, ("catalog.events.v1",)) as catalog:
-        for name in BENCHES:
-            await publish(catalog, name)
-        for name in BENCHES:
-            await catalog.answer("catalog.recipe.published.v1", recipe_code=name)
     tasks = [f"devices.tasks.{name}.v1" for name in BENCHES]
     async with Wire(shop.address, (*LISTENED, *tasks)) as opened:
         yield opened
