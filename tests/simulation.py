@@ -2,29 +2,36 @@
 
 What a broker leaves open is drawn: which consumer is next, how many records it gets at once, and what comes twice.
 Records of one topic and key stay in their order, and so do all of a topic with one partition. Time passes as it is
-drawn, and transactions fail at their last moment.
+drawn, transactions fail at their last moment, and processes die between a commit and its publication.
 """
 
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 
 from libs.contracts.base import Message
+from libs.contracts.topics import TOPICS
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Transient
 from libs.messaging.memory import MemoryStore, MemoryTransaction
 from libs.messaging.records import Cause, Record, encode
-from tests.harness import said_of
+from tests.harness import Kernel, said_of
 from tests.stage_in_memory import InMemory, Outside, StageInMemory
 
 BEGIN = datetime(2026, 3, 2, 8, tzinfo=UTC)
 MOST_AT_ONCE = 5
 """Records in one batch."""
 
+ONE_PARTITION = {topic.name for topic in TOPICS if topic.partitions == 1}
+
 Lane = tuple[str, str, bytes | None]
 """What stays in its order: a service's records of a topic and a key, or of the whole topic where that is None."""
+
+
+class Dies(BaseException):
+    """The process ends."""
 
 
 class FailingStore(MemoryStore):
@@ -70,9 +77,12 @@ class Simulation(StageInMemory):
 
     def _on_its_way(self, record: Record) -> None:
         for name, (service, _) in self.services.items():
-            for topic in (each.topic for each in service.subscriptions if each.topic.name == record.topic):
-                key = record.key if topic.partitions > 1 else None
-                self.lanes.setdefault((name, topic.name, key), deque()).append(record)
+            if any(each.topic.name == record.topic for each in service.subscriptions):
+                self._lane(name, record).append(record)
+
+    def _lane(self, name: str, record: Record) -> deque[Record]:
+        key = None if record.topic in ONE_PARTITION else record.key
+        return self.lanes.setdefault((name, record.topic, key), deque())
 
     async def step(self) -> None:
         """One consumer gets a batch, of any keys of its topic."""
@@ -88,16 +98,37 @@ class Simulation(StageInMemory):
                 keys.remove(lane)
         batch += [again for service, again in self._delivered[-50:] if self._comes_twice(name, topic, service, again)]
         _, kernel = self.services[name]
-        with self._taking(kernel):
-            await kernel.give_records(topic, batch)
+        try:
+            with self._taking(kernel), self._mortal(kernel):
+                await kernel.give_records(topic, batch)
+        except Dies:  # its offsets were not committed
+            for record in reversed(batch):
+                self._lane(name, record).appendleft(record)
         assert not kernel.dead, [dict(letter.headers) for letter in kernel.dead]
         self._delivered += [(name, record) for record in batch]
+
+    @contextmanager
+    def _mortal(self, kernel: Kernel) -> Iterator[None]:
+        """The process may die with the first thing that it publishes, which is committed by then."""
+
+        async def dies(records: Sequence[Record]) -> None:
+            raise Dies
+
+        heard = kernel.publisher
+        if self.happens(0.02):
+            vars(heard)["publish"] = dies
+        try:
+            yield
+        finally:
+            vars(heard).pop("publish", None)
 
     def _comes_twice(self, name: str, topic: str, service: str, record: Record) -> bool:
         return (service, record.topic) == (name, topic) and self.happens(0.02)
 
     async def ticks(self) -> None:
-        """Everything that time asks for, in any order."""
+        """Everything that time asks for, in any order; the relays first, which publish what was left behind."""
+        for name in self.services:
+            await self.relay(name)
         all_ticks = [(name, tick.name) for name, (service, _) in self.services.items() for tick in service.ticks]
         self.random.shuffle(all_ticks)
         for name, tick in all_ticks:

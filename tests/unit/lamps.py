@@ -1,12 +1,15 @@
 """Orders of lamps in all services: what each of them has to say about them, counted again."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from libs.contracts import erp, execution
+from libs.contracts import catalog, erp, execution
 from libs.devkit.counting import Claim, LedgerEntry, LinePlan, RecipePlan, TaskEntry, recount
 from libs.kernel.ids import project_id_of
 from services.insight.routes import observed_topics
 from tests.stage_in_memory import StageInMemory
+from tests.unit.projects.participants import BELL
 
 STEPS = {"BELL": {1, 2}, "FOOT": {1, 2, 3}}
 BEFORE = {("BELL", 2): {1}, ("FOOT", 3): {1, 2}}
@@ -20,6 +23,13 @@ def ordered(order_id: str, quantity: int, revision: int = 1) -> erp.OrderRequest
     return erp.OrderRequested.model_validate({"order_id": order_id, "revision": revision, "lines": lines})
 
 
+def bell(force: int) -> catalog.PublishRecipe:
+    """Another version of the recipe, with other parameters."""
+    content = json.loads(BELL.content)
+    content["steps"][0]["parameters"] = {"force_kn": force}
+    return catalog.PublishRecipe.model_validate({"recipe_code": "BELL", **content})
+
+
 def all_said(stage: StageInMemory, cls: type[Any] | tuple[type[Any], ...]) -> list[Any]:
     """Messages of a class, in order; the same id twice is one message."""
     told = {each.envelope.id: each.message for each in stage.said}
@@ -29,24 +39,25 @@ def all_said(stage: StageInMemory, cls: type[Any] | tuple[type[Any], ...]) -> li
 def recounted(stage: StageInMemory, order_id: str) -> list[str]:
     """What ledger and tasks say otherwise than the ERP was told of an order that is complete."""
     [completed] = (each for each in all_said(stage, erp.OrderCompleted) if each.order_id == order_id)
-    [activated] = (each for each in all_said(stage, erp.OrderActivated) if each.order_id == order_id)
-    [line], [planned] = completed.lines, activated.lines
-    claim = Claim(executions_planned=planned.executions_planned, **line.model_dump(exclude={"line_id"}))
+    [line] = completed.lines
+    planned = line.target_quantity * sum(RECIPES.values())
+    claim = Claim(executions_planned=planned, **line.model_dump(exclude={"line_id"}))
     recipes = tuple(RecipePlan(code, quantity, frozenset(STEPS[code])) for code, quantity in RECIPES.items())
     project = project_id_of("main", order_id)
     plan = LinePlan(order_id, project, "10", line.target_quantity, recipes, claim)
-    names = set(LedgerEntry.__slots__)
-    facts = [
-        LedgerEntry(id=id_, **{name: value for name, value in fact.items() if name in names})
-        for id_, fact in stage.ledger.facts.rows.items()
-        if fact["project_id"] == project
-    ]
+    facts = [_entry(fact) for fact in stage.ledger.facts.rows.values() if fact["project_id"] == project]
     tasks = [
         TaskEntry(task.project_id, task.line_id, task.recipe_code, task.execution, task.step, task.state.value)
         for task, _, _ in stage.tasks.rows.rows.values()
         if task.project_id == project
     ]
     return [str(each) for each in recount([plan], facts, tasks).mismatches]
+
+
+def _entry(fact: Mapping[str, Any]) -> LedgerEntry:
+    known = {name: fact[name] for name in LedgerEntry.__slots__ if name in fact}
+    voids = tuple((each["step"], each["fence"]) for each in fact.get("voids", ()))
+    return LedgerEntry(**known | {"id": fact["_id"], "voids": voids})
 
 
 async def agree(stage: StageInMemory, *order_ids: str) -> None:

@@ -5,17 +5,20 @@ from typing import Any
 
 import pytest
 
-from libs.contracts import by_hand, devices, erp
+from libs.contracts import by_hand, devices, equipment, erp, projects
 from libs.contracts.base import Message
 from libs.contracts.devices import DeviceHeartbeat, DeviceOnline, HeldLease, Outcome
+from libs.contracts.keys import project_of
+from libs.kernel.ids import project_id_of
 from services.execution.orders.domain.task import TaskState
 from tests.simulation import Simulation
-from tests.unit.lamps import agree, all_said, ordered, recounted
+from tests.unit.lamps import agree, all_said, bell, ordered, recounted
 from tests.unit.projects.participants import DEVICE_TYPES, master_data
 
 SLOTS = 2
 ORDERS = {"A-1": 3, "A-2": 2}
 """Lamps by order."""
+BY_HAND = (by_hand.HoldTask, by_hand.ReleaseTask, by_hand.RetryTask, by_hand.CompleteTask, by_hand.ScrapTask)
 MOST_ROUNDS = 400
 
 
@@ -77,10 +80,68 @@ class Device:
         }
 
 
+class People:
+    """The ERP and operators change their minds about orders, tasks and devices."""
+
+    def __init__(self, world: Simulation) -> None:
+        self.world = world
+        self.revisions = {order_id: [quantity] for order_id, quantity in ORDERS.items()}
+        """The quantities that were asked for, by order."""
+
+    def act(self) -> None:
+        self.world.outside(self.world.random.choice((self.steer, self.change, self.decide, self.look_after))())
+
+    def change(self) -> Message:
+        """More lamps, or now and then none at all."""
+        order_id = self.world.random.choice(sorted(self.revisions))
+        known = self.revisions[order_id]
+        if self.world.happens(0.2):
+            return erp.OrderCancelled(order_id=order_id, revision=len(known), reason="lost")
+        known.append(known[-1] + self.world.random.randint(0, 1))
+        return ordered(order_id, known[-1], len(known))
+
+    def steer(self) -> Message:
+        project_id = project_id_of("main", self.world.random.choice(sorted(self.revisions)))
+        if self.world.happens(0.2):
+            self.world.outside(bell(force=self.world.random.randint(1, 9)))
+            return projects.RebaseProject(project_id=project_id, by="m", reason="a better recipe")
+        return self.world.random.choice((projects.PauseProject, projects.ResumeProject))(project_id=project_id)
+
+    def decide(self) -> Message:
+        """What becomes of a task."""
+        tasks = sorted(self.world.tasks.rows.rows)
+        if not tasks:
+            return self.steer()
+        task_id = self.world.random.choice(tasks)
+        wish = {"project_id": project_of(task_id), "task_id": task_id, "by": "m", "reason": "seen by hand"}
+        if self.world.happens(0.3):
+            outcome = self.world.random.choice(list(by_hand.Correction))
+            return by_hand.CorrectTask(**wish, outcome=outcome)
+        return self.world.random.choice(BY_HAND)(**wish)
+
+    def look_after(self) -> Message:
+        device_type = self.world.random.choice(DEVICE_TYPES)
+        if self.world.happens(0.5):
+            state = self.world.random.choice(list(devices.DeviceState))
+            return devices.DeviceStateChanged(device_id=f"{device_type}-1", state=state)
+        if self.world.happens(0.5):
+            return equipment.HoldDeviceType(device_type=device_type, by="m", reason="dull")
+        return equipment.ReleaseDeviceType(device_type=device_type, by="m")
+
+    def make_good(self) -> None:
+        """Everything may go on."""
+        for order_id in self.revisions:
+            self.world.outside(projects.ResumeProject(project_id=project_id_of("main", order_id)))
+        for each in DEVICE_TYPES:
+            self.world.outside(equipment.ReleaseDeviceType(device_type=each, by="m"))
+            self.world.outside(devices.DeviceStateChanged(device_id=f"{each}-1", state=devices.DeviceState.IDLE))
+
+
 class ShopFloor:
     def __init__(self, seed: int) -> None:
         self.world = Simulation(seed, window=4)
         self.devices = [Device(self.world, each) for each in DEVICE_TYPES]
+        self.people = People(self.world)
 
     async def opens(self) -> None:
         for message in master_data():
@@ -93,8 +154,10 @@ class ShopFloor:
         while not self.world.quiet:
             await self.world.step()
 
-    async def goes_on(self) -> None:
+    async def goes_on(self, *, with_people: bool = False) -> None:
         """Something happens, whatever comes next."""
+        if with_people and self.world.happens(0.3):
+            self.people.act()
         for _ in range(self.world.random.randint(1, 6)):
             if not self.world.quiet:
                 await self.world.step()
@@ -127,6 +190,7 @@ class ShopFloor:
                 while each.held:
                     each.acts()
                 each.beats()
+            self.people.make_good()
             for task, _, _ in self.world.tasks.rows.rows.values():
                 if task.state is TaskState.HELD:
                     ids = {"project_id": task.project_id, "task_id": task.id, "by": "m", "reason": "mended"}
@@ -147,7 +211,28 @@ class ShopFloor:
         return Counter(kept.task.state.value for kept in self.world.tasks.rows.rows.values())
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
+async def test_whatever_people_decide_the_numbers_agree(seed: int) -> None:
+    floor = ShopFloor(seed)
+    await floor.opens()
+    for order_id, quantity in ORDERS.items():
+        floor.world.outside(ordered(order_id, quantity))
+
+    for _ in range(60):
+        await floor.goes_on(with_people=True)
+    await floor.becomes_calm()
+    await floor.settles()
+
+    accepted = {answer.order_id: answer.revision for answer in floor.all(erp.OrderAccepted)}
+    for completed in floor.all(erp.OrderCompleted):
+        [line] = completed.lines
+        assert line.produced_quantity == line.target_quantity
+        assert line.target_quantity == floor.people.revisions[completed.order_id][accepted[completed.order_id] - 1]
+        assert recounted(floor.world, completed.order_id) == []
+    await agree(floor.world)
+
+
+@pytest.mark.parametrize("seed", range(10))
 async def test_every_order_is_completed_with_exact_numbers(seed: int) -> None:
     floor = ShopFloor(seed)
     await floor.opens()
