@@ -251,15 +251,15 @@ class Oracle:
     def winners(self, stock: Stock, free: list[FreeDevice], most: int) -> list[tuple[str, str]]:
         """Tasks with their devices."""
         left = [(self.key(source, task), source, task) for source, tasks in stock.values() for task in tasks]
+        fitting = {
+            source.key: [each.device.id for each in free if not unfit(each, source, NOW)]
+            for source, _ in stock.values()
+        }
         slots = {each.device.id: each.free for each in free}
         won: list[tuple[str, str]] = []
         while len(won) < most:
             able = [
-                (
-                    key,
-                    task.id,
-                    [each.device.id for each in free if slots[each.device.id] and not unfit(each, source, NOW)],
-                )
+                (key, task.id, [device_id for device_id in fitting[source.key] if slots[device_id]])
                 for key, source, task in left
             ]
             able = [each for each in able if each[2]]
