@@ -43,15 +43,16 @@ def node() -> dict[str, str]:
         pytest.skip(str(reason))
 
 
-@pytest.fixture(scope="module")
-def shop(shared_shop: Shop) -> Shop:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shop(shared_shop: Shop) -> Shop:
+    """A BELL can be ordered."""
+    async with Wire(shared_shop.address, ("catalog.events.v1",)) as catalog:
+        await publish_bell(catalog)
     return shared_shop
 
 
 @pytest_asyncio.fixture
 async def wire(shop: Shop) -> AsyncIterator[Wire]:
-    async with Wire(shop.address, ("catalog.events.v1",)) as catalog:
-        await publish_bell(catalog)
     async with Wire(shop.address, TOPICS) as opened:
         yield opened
 
