@@ -34,7 +34,7 @@ def settle(
     if halts and counted.state in {WorkOrderState.OPEN, WorkOrderState.PAUSED}:
         counted = counted.moved_to(WorkOrderState.PAUSED)
         messages += [(each, None) for each in halts]
-    if counted.state is WorkOrderState.OPEN:
+    if counted.state is WorkOrderState.OPEN and not counted.fulfilled:
         for command in refills(counted, routings, window):
             messages.append((command, None))
             executions = command.ranges[0]

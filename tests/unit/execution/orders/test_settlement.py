@@ -3,9 +3,10 @@
 from libs.contracts.execution import WorkOrderCompleted, WorkOrderHalted, WorkOrderProgressed
 from libs.contracts.task_generation import GenerateTasks
 from services.execution.orders.domain.settlement import settle
-from services.execution.orders.domain.work_order import Line, RecipePlan, WorkOrder, WorkOrderState
+from services.execution.orders.domain.work_order import Line, RecipePlan, Route, WorkOrder, WorkOrderState
 from tests.unit.execution.progress.given import (
     CHAIN,
+    FORK,
     NOW,
     order,
     routing,
@@ -45,6 +46,40 @@ def test_nothing_is_asked_for_while_enough_is_open() -> None:
     order = with_plan(needed=100, planned=100, requested=20, good=10, begun=20)
     _, _, messages = settle(order, {("L", "frame", "good"): 1}, ROUTINGS, 10, NOW, 1000)
     assert not [message for message, _ in messages if isinstance(message, GenerateTasks)]
+
+
+class TestRebased:
+    """From execution 25 on the recipe is another: two steps side by side in the place of a chain."""
+
+    ROUTINGS = {"snap": routing(CHAIN), "other": routing(FORK)}
+
+    def asked(self, *, requested: int, planned: int = 100, from_execution: int = 25) -> GenerateTasks:
+        order = with_plan(needed=100, planned=planned, requested=requested, good=requested - 2, begun=requested)
+        line = order.lines[0]
+        plan = line.recipes[0].model_copy(
+            update={"reroutes": (Route(from_execution=from_execution, snapshot_id="other"),)}
+        )
+        rebased = order.model_copy(update={"lines": (line.model_copy(update={"recipes": (plan,)}),)})
+        _, _, messages = settle(rebased, {("L", "frame", "good"): 1}, self.ROUTINGS, 10, NOW, 1000)
+        (command,) = [message for message, _ in messages if isinstance(message, GenerateTasks)]
+        return command
+
+    def test_a_range_ends_before_the_execution_that_is_built_otherwise(self) -> None:
+        for requested in (20, 23):
+            (executions,) = self.asked(requested=requested).ranges
+            assert (executions.first_execution, executions.last_execution) == (requested + 1, 24)
+            assert (executions.snapshot_id, executions.first_steps) == ("snap", (1,))
+
+    def test_the_next_range_begins_with_it(self) -> None:
+        command = self.asked(requested=24)
+        assert (command.generation_id, command.activation_id) == ("P/L/frame/25", "P:1")
+        (executions,) = command.ranges
+        assert (executions.first_execution, executions.last_execution) == (25, 34)
+        assert (executions.snapshot_id, executions.first_steps) == ("other", (1, 2))
+
+    def test_a_range_ends_with_what_is_planned_though_the_change_comes_later(self) -> None:
+        (executions,) = self.asked(requested=20, planned=22, from_execution=24).ranges
+        assert (executions.first_execution, executions.last_execution) == (21, 22)
 
 
 def test_a_scrapped_execution_is_replaced_by_the_next_number() -> None:
@@ -89,6 +124,13 @@ def test_more_scrap_than_may_be_replaced_halts_the_order_and_says_so() -> None:
     assert "3 executions are scrapped, 2 may be replaced" in halted.message
     assert after.lines[0].recipes[0].planned == 13, "the replacement is planned all the same"
     assert increments == SCRAP, "and asked for when the order goes on"
+
+
+def test_an_order_that_is_fulfilled_does_not_halt_for_its_last_scrap() -> None:
+    before = with_plan(good=9, begun=13, scrapped=2, planned=13, requested=13)
+    after, _, messages = settle(before, SCRAP | {("L", "frame", "good"): 1}, ROUTINGS, 1000, NOW, 2)
+    assert after.state is WorkOrderState.COMPLETED
+    assert [type(message) for message, _ in messages] == [WorkOrderCompleted]
 
 
 def test_an_order_halts_once_for_each_limit_that_is_passed() -> None:
