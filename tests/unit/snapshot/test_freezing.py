@@ -12,7 +12,7 @@ from libs.contracts.snapshot import (
     SnapshotsRejected,
     SnapshotsReleased,
 )
-from services.snapshot.domain.freezing import Activation, ActivationState, freeze, release
+from services.snapshot.domain.freezing import Activation, ActivationState, Snapshot, freeze, release
 
 
 def definition(code: str, said: dict[str, Any] | None = None, version: int = 1, **instead: Any) -> Definition:
@@ -39,9 +39,8 @@ def test_every_definition_is_frozen_in_order() -> None:
     refs = outcome.answer.snapshots
     assert [(ref.kind, ref.code, ref.version) for ref in refs] == [("recipe", "B", 4), ("recipe", "A", 1)]
     assert [snapshot.id for snapshot in outcome.snapshots] == [ref.snapshot_id for ref in refs]
-    assert outcome.snapshots[0].text == canonical_json({"name": "B"})
-    assert outcome.activation is not None
-    assert outcome.activation.snapshots == refs
+    assert outcome.snapshots[0] == Snapshot(refs[0].snapshot_id, "recipe", "B", canonical_json({"name": "B"}))
+    assert outcome.activation == Activation("a", "p", ActivationState.FROZEN, refs)
 
 
 def test_the_version_is_no_part_of_the_snapshot() -> None:

@@ -116,6 +116,8 @@ def test_what_was_scrapped_is_made_anew() -> None:
     assert again.pieces.left(10) == 3
     assert counts(on) == {}
     assert told(on) == [execution.TaskProgressed, execution.TaskFailed]
+    last = on.facts[-1]
+    assert (last["outcome"], last["pieces_good"], last["pieces_scrapped"]) == ("FAILED", 7, 3)
     (event,) = sent(on, execution.TaskFailed)
     assert (event.reason, event.retry_at) == ("3 of 10 pieces were scrapped", NOW)  # type: ignore[attr-defined]
     when(on, made(3, 0, lease(on, 3)))

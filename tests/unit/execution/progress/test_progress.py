@@ -34,6 +34,7 @@ def test_a_step_of_a_chain_makes_the_next_one_ready() -> None:
     assert states(on) == {1: "COMPLETED", 2: "READY"}
     assert on.created == {"P/L/frame/1/2"}
     assert on.tasks["P/L/frame/1/2"].fresh_until == NOW + FRESH
+    assert on.tasks["P/L/frame/1/2"].cause == CAUSE.as_document()
     assert counts(on) == {"begun": 1}
     assert on.wake_ups == {("main", "type-1"), ("main", "type-2")}
     assert [fact["ends_execution"] for fact in on.facts] == [False]
@@ -141,6 +142,9 @@ def test_a_failed_attempt_is_retried_after_a_pause_that_doubles() -> None:
     again = on.tasks["P/L/frame/1/1"]
     assert (again.state, again.attempt, again.waits) == (TaskState.READY, 2, False)
     assert again.delayed_until == NOW + timedelta(seconds=1)
+    assert [(fact["outcome"], fact["ends_execution"]) for fact in on.facts] == [("FAILED", False)]
+    (event,) = sent(on, execution.TaskFailed)
+    assert (event.reason, event.retry_at) == ("jam", NOW + timedelta(seconds=1))  # type: ignore[attr-defined]
     assert BACKOFF.before(3) == timedelta(seconds=2)
     assert BACKOFF.before(500) == timedelta(seconds=60)
 
@@ -173,6 +177,17 @@ def test_used_up_attempts_give_the_execution_up_when_the_recipe_says_so() -> Non
     on = when(in_hand(route, task(1, route)), failed(1))
     assert states(on) == {1: "FAILED"}
     assert counts(on) == {"begun": 1, "scrapped": 1, "planned": 1}
+    assert [(fact["outcome"], fact["ends_execution"]) for fact in on.facts] == [("FAILED", True)]
+
+
+def test_an_execution_that_is_given_up_is_taken_from_other_devices() -> None:
+    route = routing(DIAMOND, max_attempts=1, on_exhausted="FAIL")
+    one = task(1, route, TaskState.COMPLETED, outcome="GOOD", begun=True)
+    on = when(in_hand(route, one, task(2, route, begun=True), task(3, route)), failed(2))
+    assert states(on) == {1: "COMPLETED", 2: "FAILED", 3: "CANCELLED"}
+    (revoked,) = sent(on, devices.TaskRevoked)
+    assert (revoked.task_id, revoked.reason) == ("P/L/frame/1/3", "step 2 failed for good")  # type: ignore[attr-defined]
+    assert {each.cause for each in on.out} == {CAUSE}
 
 
 def test_scrap_ends_the_execution_and_plans_one_replacement() -> None:

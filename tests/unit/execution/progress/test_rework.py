@@ -10,6 +10,7 @@ from services.execution.orders.domain.policies import NoDevice, Policies, Policy
 from services.execution.orders.domain.task import FRESH, TaskState
 from services.execution.progress.domain.progress import needs_siblings
 from tests.unit.execution.progress.given import (
+    CAUSE,
     CHAIN,
     DIAMOND,
     NOW,
@@ -55,6 +56,7 @@ def test_an_earlier_step_is_done_again_and_all_between_waits() -> None:
     assert on.facts[0]["voids"] == [{"step": 1, "fence": 1}, {"step": 2, "fence": 4}]
     (event,) = sent(on, execution.TaskCompleted)
     assert (event.outcome, event.rework_from_step) == ("REWORK", 1)  # type: ignore[attr-defined]
+    assert {each.cause for each in on.out} == {CAUSE}
     assert on.wake_ups == {("main", "type-1"), ("main", "type-3")}
     assert sent(on, devices.TaskRevoked) == []
     assert counts(on) == {}
