@@ -13,9 +13,9 @@ from faststream.message import StreamMessage
 
 from libs.kafka.assignment import Assignment, Tidying
 from libs.kernel.settings import Settings
-from libs.messaging.processor import Processor
+from libs.messaging.batches import BatchProcessor
 from libs.messaging.records import RawRecord
-from libs.messaging.routes import Subscription
+from libs.messaging.routes import RawSubscription, Subscription
 from libs.resilience.retry import standing_still
 
 log = structlog.get_logger(__name__)
@@ -35,15 +35,22 @@ _choose = DefaultPartitioner()
 
 
 class Consumer:
-    """Reads the topic of one subscription, and commits an offset when what its record has caused is published.
+    """Reads the topics of one subscription, and commits an offset when what its record has caused is published.
 
     An exception never reaches FastStream, which would go on with the next batch, whose commit passes over this one.
     """
 
     def __init__(
-        self, broker: KafkaBroker, subscription: Subscription, processor: Processor, prefix: str, settings: Settings
+        self,
+        broker: KafkaBroker,
+        subscription: Subscription | RawSubscription,
+        processor: BatchProcessor[Any],
+        prefix: str,
+        settings: Settings,
     ) -> None:
-        self.topic = subscription.topic.name
+        self.topic = subscription.name
+        """The topic that it reads, or what its several topics are called together."""
+        self._prefix = prefix
         self._name = prefix + self.topic
         self._tidying = Tidying(self._tidy)
         self.assignment = Assignment(self._tidying)
@@ -51,7 +58,7 @@ class Consumer:
         self._done: dict[TopicPartition, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
         self._subscriber = broker.subscriber(
-            self._name,
+            *(prefix + topic for topic in subscription.topics),
             group_id=prefix + processor.consumer,
             batch=True,
             max_records=subscription.batch_size or settings.batch_size,
@@ -121,8 +128,8 @@ class Consumer:
         except (KafkaError, ConsumerStoppedError) as error:
             log.warning("offsets_not_committed", topic=self.topic, error=repr(error))
 
-    async def lag(self) -> dict[int, int]:
-        """How many records lie between the last one that was applied and the end of each partition, at the last fetch.
+    async def lag(self) -> dict[tuple[str, int], int]:
+        """The records between the last one that was applied and the end at the last fetch, by topic and partition.
 
         The consumer's position counts as well: the marks that end transactions, and the records of aborted ones, take
         offsets too and are never handed out.
@@ -130,11 +137,12 @@ class Consumer:
         consumer = self.kafka
         if consumer is None:
             return {}
-        behind: dict[int, int] = {}
+        behind: dict[tuple[str, int], int] = {}
         for partition in self._done.keys() & consumer.assignment():
             position = 0 if self.assignment.idle.locked() else await consumer.position(partition)
             end = consumer.highwater(partition) or 0
-            behind[partition.partition] = max(0, end - max(self._done[partition], position))
+            topic = partition.topic.removeprefix(self._prefix)
+            behind[topic, partition.partition] = max(0, end - max(self._done[partition], position))
         return behind
 
 

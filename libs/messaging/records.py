@@ -42,6 +42,14 @@ class RawRecord(Protocol):
     def headers(self) -> Headers: ...
 
 
+def place_of(record: RawRecord) -> str:
+    """Where a record lies, as a text that no other record ever has.
+
+    The timestamp is part of it, since the offsets of a topic that is created anew begin again.
+    """
+    return f"{record.topic}:{record.partition}:{record.offset}:{getattr(record, 'timestamp', None) or 0}"
+
+
 @dataclass(frozen=True, slots=True)
 class Illegible:
     """A stand-in for a record that Kafka's client cannot read, because the name of a header is not UTF-8, say.

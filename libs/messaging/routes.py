@@ -8,11 +8,14 @@ from typing import Any
 
 from libs.contracts.base import Message, OlderVersion, messages_on, older_versions
 from libs.contracts.topics import Topic
-from libs.messaging.records import Incoming
+from libs.messaging.records import Incoming, RawRecord
 from libs.messaging.work import Work
 
 Handler = Callable[[Sequence[Incoming[Any]], Work], Awaitable[None]]
 """A handler takes a run of messages in their order: it loads what all of them need, decides, saves and sends."""
+
+RawHandler = Callable[[Sequence[RawRecord], Work], Awaitable[None]]
+"""A handler that takes records as they are, in the order of each partition."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,16 @@ class Subscription:
             if cls not in known:
                 raise ValueError(f"{cls.__name__} does not travel on {self.topic.name}")
 
+    @property
+    def name(self) -> str:
+        """What its consumer is named after."""
+        return self.topic.name
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The names of what is read."""
+        return (self.topic.name,)
+
     @cached_property
     def types(self) -> dict[str, type[Message]]:
         """The message types that are read, older versions among them, each with the class that its data becomes."""
@@ -70,6 +83,22 @@ class Subscription:
             assert self.invalid is not None, "decoding lets problems through only where `invalid` is given"
             return self.invalid
         return self.handlers[type(message.data)]
+
+
+@dataclass(frozen=True)
+class RawSubscription:
+    """Topics whose records a service takes as they are, because they need not be messages.
+
+    A record is known by its place, whatever is in it. One that the handler fails on for good is logged and passed over.
+    """
+
+    name: str
+    """What its consumer is named after."""
+    topics: tuple[str, ...]
+    """The names of what is read, by one consumer."""
+    handler: RawHandler
+    batch_size: int | None = None
+    """Records in one transaction, at most; None is the number of the settings."""
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,14 @@ class Work:
         self._unencoded.append(partial(encode, message, cause, self._source, sequence=sequence, id_=id_, time=self.now))
         self.sent[message.TOPIC.name, message.TYPE] += 1
 
+    def send_as_is(self, record: Record) -> None:
+        """Publish a record after the commit, byte by byte as it is, in the order of all that is sent."""
+        if self._unencoded:
+            self._unencoded.append(lambda: record)
+        else:
+            self._records.append(record)
+        self.sent[record.topic, ""] += 1
+
     def take_extra(self) -> bool:
         """Ask to do in this transaction what a message could bring about later just as well; True: do it now.
 

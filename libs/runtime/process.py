@@ -19,7 +19,7 @@ from libs.kafka.consumer import Consumer
 from libs.kernel.errors import Transient
 from libs.kernel.ids import new_id
 from libs.messaging.background import Background, led, relay, ticking
-from libs.messaging.processor import Processor
+from libs.messaging.processor import Processor, RawProcessor
 from libs.observability import http, logs
 from libs.observability.metrics import Metrics
 from libs.resilience.retry import Retry
@@ -76,6 +76,7 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
         gc.set_threshold(50_000, 20, 100)
         log.info("started", topics=[consumer.topic for consumer in consumers])
         tasks = [asyncio.create_task(each.run(), name=each.name) for each in _background(service, consumers)]
+        tasks += [asyncio.create_task(work()) for work in service.beside]
         await stop.wait()
         for task in tasks:
             task.cancel()
@@ -92,6 +93,9 @@ def _consumers(service: Service, broker: KafkaBroker) -> list[Consumer]:
         lock = locks[subscription.serialized_by] if subscription.serialized_by else None
         processor = Processor(service.name, subscription, *kernel, lock=lock)
         consumers.append(Consumer(broker, subscription, processor, backends.prefix, backends.settings))
+    for raw in service.raw_subscriptions:
+        reading = RawProcessor(service.name, raw, backends.store, backends.publisher, backends.metrics)
+        consumers.append(Consumer(broker, raw, reading, backends.prefix, backends.settings))
     return consumers
 
 
@@ -161,11 +165,7 @@ async def _report_lag(metrics: Metrics, consumers: Sequence[Consumer], told: set
 
     `told` are the partitions of the report before; it becomes those of this one.
     """
-    lags = {
-        (consumer.topic, partition): behind
-        for consumer in consumers
-        for partition, behind in (await consumer.lag()).items()
-    }
+    lags = {place: behind for consumer in consumers for place, behind in (await consumer.lag()).items()}
     for place, behind in lags.items():
         metrics.lag(*place, behind)
     for place in told - lags.keys():

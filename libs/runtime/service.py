@@ -1,6 +1,6 @@
 """The composition of a service: the connections of its process, and the parts that its `app.py` names."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from libs.kafka.topics import TopicAdmin
 from libs.kernel.settings import Settings
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
-from libs.messaging.routes import Subscription, Tick
+from libs.messaging.routes import RawSubscription, Subscription, Tick
 from libs.observability import tracing
 from libs.observability.health import Health
 from libs.observability.metrics import Metrics
@@ -60,10 +60,13 @@ class Service:
 
     backends: Backends
     subscriptions: Sequence[Subscription] = ()
+    raw_subscriptions: Sequence[RawSubscription] = ()
     ticks: Sequence[Tick] = ()
     publishes: Sequence[Topic] = ()
     """Topics that the service sends to, for its AsyncAPI document."""
     prepare: Sequence[Step] = ()
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+    """Work beside the consumers, from the end of the start to the stop, which cancels it."""
     app: Callable[[list[Any]], ASGIApp] = lambda routes: Starlette(routes=routes)
     """Makes the HTTP application around the routes that every process has."""
     optional: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)

@@ -259,10 +259,10 @@ async def test_lag_is_told_of_assigned_partitions_only(rig: Rig) -> None:
 
     await rig.deliver(at(0, 7), at(1, 3), at(2, 100))
 
-    assert await rig.consumer.lag() == {0: 4, 1: 0}
+    assert await rig.consumer.lag() == {("erp.orders.v1", 0): 4, ("erp.orders.v1", 1): 0}
     assert rig.subscriber.consumer is not None
     rig.subscriber.consumer.beyond = 4
-    assert await rig.consumer.lag() == {0: 0, 1: 0}, "what lies there is no record for anybody"
+    assert set((await rig.consumer.lag()).values()) == {0}, "what lies there is no record for anybody"
     rig.subscriber.consumer = None
     assert await rig.consumer.lag() == {}
 

@@ -14,8 +14,8 @@ class Consumer:
     topic: str = "erp.orders.v1"
     behind: dict[int, int] = field(default_factory=dict)
 
-    async def lag(self) -> dict[int, int]:
-        return self.behind
+    async def lag(self) -> dict[tuple[str, int], int]:
+        return {(self.topic, partition): records for partition, records in self.behind.items()}
 
 
 def shown(metrics: Metrics) -> dict[str, float]:
