@@ -10,11 +10,11 @@ import structlog
 from libs.kernel.clock import Clock, utc_now
 from libs.kernel.errors import Transient
 from libs.kernel.ids import new_id
-from libs.messaging.outbox import Outbox, entries_for
+from libs.messaging.outbox import Outbox
 from libs.messaging.publisher import Publisher
 from libs.messaging.routes import Tick
 from libs.messaging.store import Store
-from libs.messaging.work import Work
+from libs.messaging.units import committed
 from libs.observability.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -99,11 +99,7 @@ def ticking(service: str, tick: Tick, store: Store, publisher: Publisher, clock:
     lane = f"{service}:tick:{tick.name}"
 
     async def step() -> None:
-        async with store.transaction() as transaction:
-            work = Work(transaction, f"/{service}", clock())
-            await tick.handler(work)
-            entries = entries_for(work.outgoing, lane, work.now)
-            await transaction.put(entries)
+        _, _, entries = await committed(store, f"/{service}", lane, clock(), tick.handler)
         if entries:
             await outbox.drain(lane)  # What a crash may have left there is older, and goes out first.
 
