@@ -153,7 +153,7 @@ def _depended_on(deep: int = 0) -> int:
 async def test_every_way_to_declare_a_parameter_counts(query: str, expected: list[tuple[str, str]]) -> None:
     router = APIRouter(route_class=JsonRoute)
 
-    @router.get("/lists")
+    @router.get("/lists", name="list projects")
     async def lists(
         deep: Annotated[int, Depends(_depended_on)],
         kind: Annotated[list[str] | None, Query()] = None,
