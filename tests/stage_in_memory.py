@@ -151,7 +151,7 @@ class StageInMemory(Stage):
                 self._backends("gateway"),
                 read=self.read,
                 outcomes=gateway.MemoryOutcomes(),
-                keys=gateway.MemoryKeys(),
+                sent=gateway.MemorySentCommands(),
                 answers=gateway.MemoryAnswers(),
             )
         )

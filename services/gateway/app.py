@@ -7,7 +7,7 @@ from libs.kernel.settings import Settings
 from libs.runtime.service import Backends, Service, Step
 from services.gateway.adapters.mongo.answers import MongoAnswers
 from services.gateway.adapters.mongo.catalog import MongoCatalog
-from services.gateway.adapters.mongo.commands import MongoKeys, MongoOutcomes
+from services.gateway.adapters.mongo.commands import MongoOutcomes, MongoSentCommands
 from services.gateway.adapters.mongo.equipment import MongoEquipment
 from services.gateway.adapters.mongo.projects import MongoProjects
 from services.gateway.adapters.mongo.staged import MongoStaged
@@ -15,7 +15,7 @@ from services.gateway.api.app import make_app
 from services.gateway.commands import Commands
 from services.gateway.equipment_handlers import EquipmentProjections
 from services.gateway.handlers import Projections
-from services.gateway.ports import Answers, Keys, Outcomes, ReadModels
+from services.gateway.ports import Answers, Outcomes, ReadModels, SentCommands
 from services.gateway.questions import Questions
 from services.gateway.routes import routes
 
@@ -24,11 +24,11 @@ def build(settings: Settings | None = None) -> Service:
     backends = Backends("gateway", settings or Settings.from_environment())
     catalog, projects = MongoCatalog(backends.database), MongoProjects(backends.database)
     staged, equipment = MongoStaged(backends.database), MongoEquipment(backends.database)
-    outcomes, keys = MongoOutcomes(backends.database), MongoKeys(backends.database)
+    outcomes, sent = MongoOutcomes(backends.database), MongoSentCommands(backends.database)
     answers = MongoAnswers(backends.database)
     read = ReadModels(catalog, projects, staged, equipment)
-    prepare = tuple(each.prepare for each in (catalog, projects, equipment, outcomes, keys, answers))
-    return compose(backends, read=read, outcomes=outcomes, keys=keys, answers=answers, prepare=prepare)
+    prepare = tuple(each.prepare for each in (catalog, projects, equipment, outcomes, sent, answers))
+    return compose(backends, read=read, outcomes=outcomes, sent=sent, answers=answers, prepare=prepare)
 
 
 def compose(
@@ -36,12 +36,12 @@ def compose(
     *,
     read: ReadModels,
     outcomes: Outcomes,
-    keys: Keys,
+    sent: SentCommands,
     answers: Answers,
     prepare: Sequence[Step] = (),
 ) -> Service:
     """The service on any adapters of its ports."""
-    commands = Commands(backends.publisher, keys, outcomes, backends.tracer, backends.metrics)
+    commands = Commands(backends.publisher, sent, outcomes, backends.tracer, backends.metrics)
     questions = Questions(commands, answers)
     return Service(
         backends,

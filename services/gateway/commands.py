@@ -15,7 +15,8 @@ from libs.messaging.records import Cause, encode
 from libs.observability.metrics import Metrics
 from libs.observability.tracing import Tracer
 from services.gateway.domain.outcomes import COMMAND_PREFIX, Outcome, Result
-from services.gateway.ports import Keys, Outcomes, Remembered
+from services.gateway.domain.sent import SentCommand, awaited, sent_command
+from services.gateway.ports import Outcomes, SentCommands
 from services.gateway.waiting import found_within
 
 log = structlog.get_logger(__name__)
@@ -58,13 +59,37 @@ class Request:
     traceparent: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a request wants to be done, described before the command has its id, which `make` and `locate` are given."""
+
+    make: Callable[[str], Message]
+    locate: Callable[[str], str]
+    """Gives the path of the resource that it is about."""
+    results: Sequence[Result]
+    """Any of them ends it; the first to be looked for first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """A command with its id."""
+
+    id: str
+    message: Message
+    location: str
+    repeated: bool
+    """The idempotency key has stood for it before."""
+    remembered: bool
+    """It can be asked for."""
+
+
 class Commands:
     """The way from a request to a message and back to its outcome."""
 
     def __init__(
         self,
         publisher: Publisher,
-        keys: Keys,
+        sent: SentCommands,
         outcomes: Outcomes,
         tracer: Tracer,
         metrics: Metrics,
@@ -72,29 +97,45 @@ class Commands:
         publish_seconds: float = PUBLISH_SECONDS,
     ) -> None:
         self._publisher = publisher
-        self._keys = keys
+        self._sent = sent
         self._outcomes = outcomes
         self._tracer = tracer
         self._metrics = metrics
         self._clock = clock
         self._publish_seconds = publish_seconds
 
-    async def identify(self, request: Request) -> str:
-        """The id of the command, which is also its message's: the same key for the same body gives the same id.
+    async def identify(self, request: Request, command: Command) -> Identified:
+        """Give the command its id, which is also its message's: the same key for the same body gives the same id.
 
         The id is remembered instead of computed from the key: consumers know a message id for longer than the key
         is kept, so a key that is used again after its time would otherwise name a command that nobody carries out.
+        Without a key, a command goes out also while the database is away; nobody can ask for it then.
 
         Raises:
             KeyReused: the key stands for another body.
+            Transient: there is a key, and the database is away.
         """
-        fresh = Remembered(f"{COMMAND_PREFIX}{new_id()}", request.fingerprint)
-        if request.key is None:
-            return fresh.command_id
-        known = await self._keys.remember(request.site, request.path, request.key, fresh, self._clock())
+        id_ = f"{COMMAND_PREFIX}{new_id()}"
+        message, location = command.make(id_), command.locate(id_)
+        sent = sent_command(request.site, id_, message, location, command.results, self._clock())
+        try:
+            known = await self._sent.remember(sent, request.path, request.key, request.fingerprint)
+        except Transient as error:
+            if request.key is not None:
+                raise
+            log.warning("command_not_remembered", correlation_id=id_, error=str(error))
+            return Identified(id_, message, location, repeated=False, remembered=False)
         if known.fingerprint != request.fingerprint:
             raise KeyReused(request.key)
-        return known.command_id
+        if known.command_id == id_:
+            return Identified(id_, message, location, repeated=False, remembered=True)
+        again = command.make(known.command_id), command.locate(known.command_id)
+        return Identified(known.command_id, *again, repeated=True, remembered=True)
+
+    async def status(self, site: str, command_id: str) -> tuple[SentCommand, Outcome | None] | None:
+        """What was sent under the id, and what was heard of it since; None when nothing was."""
+        sent = await self._sent.find(site, command_id)
+        return None if sent is None else (sent, await self._outcomes.find(site, command_id, awaited(sent)))
 
     async def send(self, command_id: str, message: Message, request: Request) -> None:
         """Publish; a repetition is published again, and its consumer knows it by its id.

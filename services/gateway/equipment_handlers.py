@@ -57,4 +57,4 @@ class EquipmentProjections:
             await self._answers.save(work, site, answers.items())
 
     async def _keep(self, work: Work, results: Iterable[Outcome]) -> None:
-        await self._outcomes.save(work, outcomes.kept(results))
+        await self._outcomes.save(work, outcomes.kept(results, work.now))

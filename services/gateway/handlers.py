@@ -106,4 +106,4 @@ class Projections:
         await self._staged.save(work, told.values())
 
     async def _keep(self, work: Work, results: Sequence[Outcome]) -> None:
-        await self._outcomes.save(work, outcomes.kept(results))
+        await self._outcomes.save(work, outcomes.kept(results, work.now))

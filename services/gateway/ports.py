@@ -17,6 +17,7 @@ from services.gateway.domain.equipment import Booking, Device, DeviceCalendar, T
 from services.gateway.domain.equipment import Key as FloorKey
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
+from services.gateway.domain.sent import SentCommand
 
 
 class Catalog(Protocol):
@@ -142,8 +143,10 @@ class Remembered(NamedTuple):
     fingerprint: str
 
 
-class Keys(Protocol):
-    """The idempotency keys of clients, kept for a day."""
+class SentCommands(Protocol):
+    """The commands of clients, with their idempotency keys, kept for a day."""
 
-    async def remember(self, site: str, path: str, key: str, fresh: Remembered, now: datetime) -> Remembered:
-        """What the key stands for: `fresh`, unless it was used before."""
+    async def remember(self, command: SentCommand, path: str, key: str | None, fingerprint: str) -> Remembered:
+        """Keep the command, unless the key was used before on that path: then it is the one that the key stands for."""
+
+    async def find(self, site: str, command_id: str) -> SentCommand | None: ...

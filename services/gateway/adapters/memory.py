@@ -24,6 +24,7 @@ from services.gateway.domain.equipment import (
 from services.gateway.domain.equipment import Key as FloorKey
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
+from services.gateway.domain.sent import SentCommand
 from services.gateway.ports import Passing, Position, Remembered
 
 
@@ -174,11 +175,19 @@ class MemoryOutcomes:
         return next((outcome for outcome in found if outcome is not None), None)
 
 
-class MemoryKeys:
-    """What keys stand for. A key is remembered beside any transaction."""
+class MemorySentCommands:
+    """Commands and what keys stand for. Both are remembered beside any transaction."""
 
     def __init__(self) -> None:
+        self._commands: dict[tuple[str, str], SentCommand] = {}
         self._keys: dict[tuple[str, str, str], Remembered] = {}
 
-    async def remember(self, site: str, path: str, key: str, fresh: Remembered, now: datetime) -> Remembered:
-        return self._keys.setdefault((site, path, key), fresh)
+    async def remember(self, command: SentCommand, path: str, key: str | None, fingerprint: str) -> Remembered:
+        fresh = Remembered(command.command_id, fingerprint)
+        known = fresh if key is None else self._keys.setdefault((command.site, path, key), fresh)
+        if known is fresh:
+            self._commands[command.site, command.command_id] = command
+        return known
+
+    async def find(self, site: str, command_id: str) -> SentCommand | None:
+        return self._commands.get((site, command_id))

@@ -16,6 +16,14 @@ _PROBLEMS = {
 }
 _LOCATION = {"Location": {"description": "path of the resource", "schema": {"type": "string"}}}
 _APPLIED = {"Preference-Applied": {"description": "the wait that was applied", "schema": {"type": "string"}}}
+_STATUS = {
+    "Link": {"description": 'path of the command\'s state, as `rel="status"`', "schema": {"type": "string"}},
+    "Idempotent-Replayed": {
+        "description": "`true`: the key has stood for the command before",
+        "schema": {"type": "string"},
+    },
+}
+_COMMANDED = _LOCATION | _APPLIED | _STATUS
 _RETRY = {"Retry-After": {"description": "seconds", "schema": {"type": "string"}}}
 
 Responses = dict[int | str, dict[str, Any]]
@@ -35,14 +43,14 @@ def problems(*statuses: int) -> Responses:
 
 def outcome(status: int, model: type, description: str) -> Responses:
     """The answer of a command whose outcome was waited for."""
-    return {status: {"model": model, "description": description, "headers": _LOCATION | _APPLIED}}
+    return {status: {"model": model, "description": description, "headers": _COMMANDED}}
 
 
 READING = problems(422, 503)
 """What can go wrong with any GET."""
 
 COMMANDING = problems(422, 503) | {
-    202: {"description": "On its way, or not yet done when the time to wait was over.", "headers": _LOCATION | _APPLIED}
+    202: {"description": "On its way, or not yet done when the time to wait was over.", "headers": _COMMANDED}
 }
 """What any command may answer."""
 

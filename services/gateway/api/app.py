@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from services.gateway.api import PREFIX, docs, problems
 from services.gateway.api.answers import READING
 from services.gateway.api.catalog import RESOURCES, catalog_router
+from services.gateway.api.commands import commands_router
 from services.gateway.api.device_types import device_types_router
 from services.gateway.api.devices import devices_router
 from services.gateway.api.openapi import DESCRIPTION, TAGS, TITLE, Api
@@ -41,6 +42,7 @@ def make_app(kernel_routes: list[Any], read: ReadModels, commands: Commands, que
     api.include_router(device_types_router(read, commands))
     api.include_router(projects_router(read.projects, showing, commands))
     api.include_router(steering_router(showing, commands))
+    api.include_router(commands_router(read.projects, commands))
     api.include_router(tasks_router(read.projects, questions, commands))
     api.include_router(devices_router(equipment, commands))
     api.include_router(reservations_router(equipment, read.projects, commands))

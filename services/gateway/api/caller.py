@@ -41,6 +41,7 @@ SCOPES: dict[str, Scope] = {
     "list products": Scope.VIEW,
     "get product": Scope.VIEW,
     "retire product": Scope.ENGINEER,
+    "get command": Scope.VIEW,
     "request order": Scope.PLAN,
     "list projects": Scope.VIEW,
     "get project": Scope.VIEW,

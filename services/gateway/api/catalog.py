@@ -12,9 +12,9 @@ from services.gateway.api import PREFIX, answers, examples, models
 from services.gateway.api.caller import Asks
 from services.gateway.api.lists import Cursor, Limit, cut, position_of
 from services.gateway.api.posting import Posted
-from services.gateway.api.problems import ApiProblem, single
+from services.gateway.api.problems import single
 from services.gateway.api.reading import JsonRoute
-from services.gateway.commands import Commands
+from services.gateway.commands import Command, Commands
 from services.gateway.domain.catalog import Item, Key, Kind, Version
 from services.gateway.domain.outcomes import Result
 from services.gateway.ports import ReadModels
@@ -134,15 +134,17 @@ def catalog_router(resource: Resource, read: ReadModels, commands: Commands) -> 
         """Changed content makes a new version; equal content makes none."""
         key = Key(posting.asked.site, resource.kind, command.key)
         location = resource.location(key.code)
-        command_id, outcome = await posting.carry_out(commands, lambda _: command, (Result.REFUSED, Result.TAKEN))
+        wanted = Command(lambda _: command, lambda _: location, (Result.REFUSED, Result.TAKEN))
+        carried = await posting.carry_out(commands, wanted)
+        outcome = carried.outcome
         if outcome is not None and outcome.result is Result.REFUSED:
-            raise ApiProblem(422, f"the {name} was not published", outcome.errors)
+            raise carried.problem(422, f"the {name} was not published")
         published = None
         if outcome is not None and outcome.version is not None:
             published = await catalog.version(key, outcome.version)
         if outcome is None or published is None:
-            return posting.answer(202, models.Accepted(command_id=command_id, location=location), location)
-        return posting.answer(201 if outcome.created else 200, resource.as_version(published), location)
+            return carried.accepted()
+        return carried.answer(201 if outcome.created else 200, resource.as_version(published))
 
     @router.get("", name=f"list {name}s", summary=f"List {name}s by code", response_model=resource.page)
     async def list_page(caller: Asks, limit: Limit = 50, cursor: Cursor = None) -> BaseModel:
@@ -183,15 +185,13 @@ def catalog_router(resource: Resource, read: ReadModels, commands: Commands) -> 
             """New orders can no longer use it; released ones go on with their snapshots."""
             key = (await known(posting.asked.site, code)).key
             location = resource.location(code)
-            command_id, outcome = await posting.carry_out(
-                commands,
-                lambda _: retire.model_validate({resource.code: code}),
-                (Result.REFUSED, Result.TAKEN),
-            )
-            if outcome is None:
-                return posting.answer(202, models.Accepted(command_id=command_id, location=location), location)
-            if outcome.result is Result.REFUSED:
-                raise ApiProblem(422, f"the {name} was not retired", outcome.errors)
-            return posting.answer(200, resource.as_item(await known(key.site, code)), location)
+            message = retire.model_validate({resource.code: code})
+            wanted = Command(lambda _: message, lambda _: location, (Result.REFUSED, Result.TAKEN))
+            carried = await posting.carry_out(commands, wanted)
+            if carried.outcome is None:
+                return carried.accepted()
+            if carried.outcome.result is Result.REFUSED:
+                raise carried.problem(422, f"the {name} was not retired")
+            return carried.answer(200, resource.as_item(await known(key.site, code)))
 
     return router

@@ -11,9 +11,9 @@ TITLE = "Smart Factory"
 
 DESCRIPTION = """
 The operators' face of the factory. Commands are answered with 202 and the `Location` of what they are about, or, with
-`Prefer: wait=N`, with their outcome. What is read may be a moment behind what was commanded. Every command
-takes an `Idempotency-Key`. A query parameter that a path does not declare, or that is given twice, is refused. Errors
-are problem details (RFC 9457).
+`Prefer: wait=N`, with their outcome; their `Link` names the path of their state. What is read may be a moment behind
+what was commanded. Every command takes an `Idempotency-Key`. A query parameter that a path does not declare, or that is
+given twice, is refused. Errors are problem details (RFC 9457).
 """.strip()
 
 TAGS = [
@@ -21,6 +21,7 @@ TAGS = [
     {"name": "recipes", "description": "Ordered steps, in versions."},
     {"name": "products", "description": "The recipes that make a unit, in versions."},
     {"name": "projects", "description": "Orders as they live here: taken in, activated, steered, counted."},
+    {"name": "commands", "description": "What became of what was asked for, for a day."},
     {"name": "tasks", "description": "Single steps of executions: why they wait, and what operators say of them."},
     {"name": "devices", "description": "The machines: their states, holds, reservations and calendars."},
 ]

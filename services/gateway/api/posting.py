@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import orjson
@@ -11,12 +11,13 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from libs.contracts.base import Message
+from services.gateway.api import PREFIX, models
 from services.gateway.api.caller import Asks
+from services.gateway.api.problems import ApiProblem
 from services.gateway.api.reading import JsonRequest
-from services.gateway.commands import Commands, Settled
+from services.gateway.commands import Command, Commands, Settled
 from services.gateway.commands import Request as Asked
-from services.gateway.domain.outcomes import Outcome, Result
+from services.gateway.domain.outcomes import Outcome
 
 LONGEST_WAIT = 30
 """Seconds that a client may wait for an outcome."""
@@ -26,6 +27,28 @@ Traceparent = Annotated[str | None, Header(description="W3C Trace Context: the t
 _WAIT = re.compile(r'(?:^|,)[ \t]*wait[ \t]*=[ \t]*"?([0-9]{1,9})"?[ \t]*(?=[;,]|$)', re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A command that was sent, with its outcome as far as that was waited for."""
+
+    command_id: str
+    location: str
+    outcome: Outcome | None
+    headers: dict[str, str]
+    """Of every answer."""
+
+    def answer(self, status: int, body: BaseModel) -> Response:
+        headers = self.headers | {"Location": self.location}
+        return Response(body.model_dump_json(), status, headers, media_type="application/json")
+
+    def accepted(self) -> Response:
+        return self.answer(202, models.Accepted(command_id=self.command_id, location=self.location))
+
+    def problem(self, status: int, text: str) -> ApiProblem:
+        """What the outcome says was wrong."""
+        return ApiProblem(status, text, self.outcome.errors if self.outcome else (), self.headers)
+
+
 class Posting(NamedTuple):
     """A request for a command, as far as it does not depend on the resource."""
 
@@ -33,25 +56,20 @@ class Posting(NamedTuple):
     wait: int | None
     """Seconds; None when the client does not want to wait."""
 
-    async def carry_out(
-        self,
-        commands: Commands,
-        make: Callable[[str], Message],
-        results: Sequence[Result],
-        settled: Settled | None = None,
-    ) -> tuple[str, Outcome | None]:
-        """Send the command that `make` builds from its id, and wait for its outcome as long as the client wants to."""
-        command_id = await commands.identify(self.asked)
-        await commands.send(command_id, make(command_id), self.asked)
-        if self.wait is None:
-            return command_id, None
-        return command_id, await commands.outcome(self.asked.site, command_id, results, self.wait, settled)
-
-    def answer(self, status: int, body: BaseModel, location: str | None = None) -> Response:
-        headers = {} if location is None else {"Location": location}
+    async def carry_out(self, commands: Commands, command: Command, settled: Settled | None = None) -> Carried:
+        """Send the command, and wait for its outcome as long as the client wants to."""
+        found = await commands.identify(self.asked, command)
+        await commands.send(found.id, found.message, self.asked)
+        headers = {}
+        if found.remembered:
+            headers["Link"] = f'<{location_of_command(found.id)}>; rel="status"'
+        if found.repeated:
+            headers["Idempotent-Replayed"] = "true"
+        outcome = None
         if self.wait is not None:
             headers["Preference-Applied"] = f"wait={self.wait}"
-        return Response(body.model_dump_json(), status, headers, media_type="application/json")
+            outcome = await commands.outcome(self.asked.site, found.id, command.results, self.wait, settled)
+        return Carried(found.id, found.location, outcome, headers)
 
 
 async def posting(
@@ -88,6 +106,10 @@ async def posting(
 
 
 Posted = Annotated[Posting, Depends(posting)]
+
+
+def location_of_command(command_id: str) -> str:
+    return f"{PREFIX}/commands/{command_id}"
 
 
 def wait_of(prefer: str) -> int | None:

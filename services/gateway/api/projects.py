@@ -13,12 +13,11 @@ from services.gateway.api import answers, examples, models
 from services.gateway.api.caller import Asks
 from services.gateway.api.lists import Cursor, Limit, cut, moment_of
 from services.gateway.api.posting import Posted
-from services.gateway.api.problems import ApiProblem
 from services.gateway.api.reading import JsonRoute
 from services.gateway.api.showing import Showing, location_of
-from services.gateway.commands import Commands
+from services.gateway.commands import Command, Commands
 from services.gateway.domain.outcomes import COMMAND_PREFIX, Result
-from services.gateway.domain.projects import has_asked, numbers
+from services.gateway.domain.projects import fingerprint_of, has_asked, numbers
 from services.gateway.ports import Position, Projects
 
 _CONFLICTS = {"REVISION_CONFLICT", "STALE_REVISION"}
@@ -68,21 +67,26 @@ def projects_router(projects: Projects, showing: Showing, commands: Commands) ->
             if order.order_id is None:
                 return False
             view = await projects.get(site, project_id_of(site, order.order_id))
-            return view is not None and has_asked(view, requested(""))
+            return view is not None and has_asked(view, order.revision, fingerprint_of(requested("")))
 
-        command_id, outcome = await posting.carry_out(
-            commands, requested, (Result.REFUSED, Result.TAKEN), settled=asked_before
-        )
-        order_id = order_id_of(order, command_id)
-        project_id = project_id_of(site, order_id)
-        location = location_of(project_id)
+        def project_id_for(command_id: str) -> str:
+            return project_id_of(site, order_id_of(order, command_id))
+
+        command = Command(requested, lambda id_: location_of(project_id_for(id_)), (Result.REFUSED, Result.TAKEN))
+        carried = await posting.carry_out(commands, command, settled=asked_before)
+        outcome, project_id = carried.outcome, project_id_for(carried.command_id)
         if outcome is None:
-            accepted = AcceptedOrder(command_id=command_id, location=location, project_id=project_id, order_id=order_id)
-            return posting.answer(202, accepted, location)
+            accepted = AcceptedOrder(
+                command_id=carried.command_id,
+                location=carried.location,
+                project_id=project_id,
+                order_id=order_id_of(order, carried.command_id),
+            )
+            return carried.answer(202, accepted)
         if outcome.result is Result.REFUSED:
             conflict = any(problem.code in _CONFLICTS for problem in outcome.errors)
-            raise ApiProblem(409 if conflict else 422, "the order was rejected", outcome.errors)
-        return posting.answer(201 if outcome.created else 200, await showing.project(site, project_id), location)
+            raise carried.problem(409 if conflict else 422, "the order was rejected")
+        return carried.answer(201 if outcome.created else 200, await showing.project(site, project_id))
 
     @router.get("", name="list projects", summary="List projects, the newest first", response_model=models.Projects)
     async def list_page(caller: Asks, limit: Limit = 50, cursor: Cursor = None) -> models.Projects:

@@ -18,10 +18,9 @@ from libs.contracts.projects import (
 from services.gateway.api import answers, examples, models
 from services.gateway.api.bodies import Cancellation, Change, RebaseWish, Unsticking
 from services.gateway.api.posting import Posted, Posting
-from services.gateway.api.problems import ApiProblem
 from services.gateway.api.reading import JsonRoute
 from services.gateway.api.showing import Showing, location_of
-from services.gateway.commands import Commands
+from services.gateway.commands import Command, Commands
 from services.gateway.domain.outcomes import Result
 
 
@@ -34,15 +33,16 @@ def steering_router(showing: Showing, commands: Commands) -> APIRouter:
         await showing.known(site, project_id)
         location = location_of(project_id)
         results = (Result.REFUSED, done, *((Result.FAILED,) if done is Result.ACTIVATED else ()))
-        command_id, outcome = await posting.carry_out(commands, lambda _: message, results)
+        carried = await posting.carry_out(commands, Command(lambda _: message, lambda _: location, results))
+        outcome = carried.outcome
         if outcome is None:
-            return posting.answer(202, models.Accepted(command_id=command_id, location=location), location)
+            return carried.accepted()
         if outcome.result is Result.REFUSED:
             unknown = any(problem.code == "UNKNOWN_PROJECT" for problem in outcome.errors)
-            raise ApiProblem(404 if unknown else 409, "the command was refused, nothing was changed", outcome.errors)
+            raise carried.problem(404 if unknown else 409, "the command was refused, nothing was changed")
         if outcome.result is Result.FAILED:
-            raise ApiProblem(422, "the activation failed, nothing is left of it", outcome.errors)
-        return posting.answer(200, await showing.project(site, project_id), location)
+            raise carried.problem(422, "the activation failed, nothing is left of it")
+        return carried.answer(200, await showing.project(site, project_id))
 
     @router.post("/activate", name="activate project", summary="Activate a project", **_answers("It is active."))
     async def activate(posting: Posted, project_id: str) -> Response:

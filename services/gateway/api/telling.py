@@ -6,10 +6,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from libs.contracts.base import Message, Problem
-from services.gateway.api import answers, models
+from services.gateway.api import answers
 from services.gateway.api.posting import Posting
-from services.gateway.api.problems import ApiProblem
-from services.gateway.commands import Commands
+from services.gateway.commands import Command, Commands
 from services.gateway.domain.outcomes import Outcome, Result
 
 _UNKNOWN = {"UNKNOWN_TASK", "UNKNOWN_DEVICE", "UNKNOWN_RESERVATION"}
@@ -31,15 +30,14 @@ async def tell(
 
     `located`, too, gets the id of the command, and gives the path of what it is about.
     """
-    command_id, outcome = await posting.carry_out(commands, make, (Result.REFUSED, Result.DONE))
-    location = located(command_id)
+    carried = await posting.carry_out(commands, Command(make, located, (Result.REFUSED, Result.DONE)))
+    outcome = carried.outcome
     if outcome is None:
-        return posting.answer(202, models.Accepted(command_id=command_id, location=location), location)
+        return carried.accepted()
     if outcome.result is Result.REFUSED:
-        text = "the command was refused, nothing was changed"
-        raise ApiProblem(_status_of(outcome.errors), text, outcome.errors)
+        raise carried.problem(_status_of(outcome.errors), "the command was refused, nothing was changed")
     status, body = await show(outcome)
-    return posting.answer(status, body, location)
+    return carried.answer(status, body)
 
 
 def _status_of(errors: Sequence[Problem]) -> int:

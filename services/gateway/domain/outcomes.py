@@ -1,6 +1,7 @@
 """What became of a command: read from the events that carry its id as their correlation id."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -67,7 +68,7 @@ _CAUSES = {"changed": Result.CHANGED, "rebased": Result.REBASED}
 class Outcome(Data):
     """`created`: something came into being that was not there before. `version`: the one that was published.
 
-    `told`: the data of the event, where no read model has it.
+    `told`: the data of the event, where no read model has it. `at`: when it was heard of.
     """
 
     site: str
@@ -77,18 +78,20 @@ class Outcome(Data):
     version: int | None = None
     errors: tuple[Problem, ...] = ()
     told: dict[str, Any] | None = None
+    at: datetime | None = None
 
 
 def is_command(correlation_id: str) -> bool:
     return correlation_id.startswith(COMMAND_PREFIX)
 
 
-def kept(found: Iterable[Outcome]) -> Iterable[Outcome]:
-    """Only those of our own commands; of several of a kind the first."""
+def kept(found: Iterable[Outcome], at: datetime) -> Iterable[Outcome]:
+    """Only those of our own commands, as heard of at this time; of several of a kind the first."""
     first: dict[tuple[str, str, str], Outcome] = {}
     for outcome in found:
         if is_command(outcome.command_id):
-            first.setdefault((outcome.site, outcome.command_id, outcome.result), outcome)
+            heard = outcome.model_copy(update={"at": at})
+            first.setdefault((outcome.site, outcome.command_id, outcome.result), heard)
     return first.values()
 
 

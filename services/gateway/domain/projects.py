@@ -94,8 +94,8 @@ def changed(view: ProjectView | None, site: str, event: ProjectChanged, sequence
         changed_at=event.at,
     )
     if view is None:
-        return ProjectView(site=site, project=project, asked=_fingerprint(event), sequence=sequence)
-    asked = view.asked if view.project.revision == event.revision else _fingerprint(event)
+        return ProjectView(site=site, project=project, asked=fingerprint_of(event), sequence=sequence)
+    asked = view.asked if view.project.revision == event.revision else fingerprint_of(event)
     return view.model_copy(update={"project": project, "asked": asked, "sequence": sequence})
 
 
@@ -135,9 +135,9 @@ def rebased(view: ProjectView | None, event: ProjectRebased, sequence: int | Non
     return view.model_copy(update={"rebases": tuple(kept)})
 
 
-def has_asked(view: ProjectView, order: OrderRequested) -> bool:
+def has_asked(view: ProjectView, revision: int, fingerprint: str) -> bool:
     """Whether the project has this revision, and it asked for the same: then `projects` keeps silent about it."""
-    return view.project.revision == order.revision and view.asked == _fingerprint(order)
+    return view.project.revision == revision and view.asked == fingerprint
 
 
 def numbers(view: ProjectView) -> Sequence[LineProgress]:
@@ -155,7 +155,7 @@ def numbers(view: ProjectView) -> Sequence[LineProgress]:
     ]
 
 
-def _fingerprint(content: OrderRequested | ProjectChanged) -> str:
+def fingerprint_of(content: OrderRequested | ProjectChanged) -> str:
     """Of what order and project have in common, as it is on the wire, where times have milliseconds."""
     data = jsonable(content)
     told = {name: data.get(name) for name in ("lines", "priority", "deadline", "customer_ref")}

@@ -22,14 +22,14 @@ from services.gateway.adapters.memory import (
     MemoryAnswers,
     MemoryCatalog,
     MemoryEquipment,
-    MemoryKeys,
     MemoryOutcomes,
     MemoryProjects,
+    MemorySentCommands,
     MemoryStaged,
 )
 from services.gateway.adapters.mongo.answers import MongoAnswers
 from services.gateway.adapters.mongo.catalog import MongoCatalog
-from services.gateway.adapters.mongo.commands import MongoKeys, MongoOutcomes
+from services.gateway.adapters.mongo.commands import MongoOutcomes, MongoSentCommands
 from services.gateway.adapters.mongo.equipment import MongoEquipment
 from services.gateway.adapters.mongo.projects import MongoProjects
 from services.gateway.adapters.mongo.staged import MongoStaged
@@ -39,20 +39,22 @@ from services.gateway.domain.equipment import Booking, Device, DeviceCalendar, P
 from services.gateway.domain.equipment import Key as FloorKey
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import Project, ProjectView, RebaseView
+from services.gateway.domain.sent import AskedOrder
 from services.gateway.ports import (
     Answers,
     Catalog,
     Equipment,
-    Keys,
     Outcomes,
     Passing,
     Position,
     Projects,
     Remembered,
+    SentCommands,
     Staged,
 )
 from tests.transactions import refused, rolled_back
 from tests.unit.gateway.equipment import booked, calendar, cancelled, device, explained, type_changed
+from tests.unit.gateway.world import sent
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -64,7 +66,7 @@ class Ports:
     projects: Projects
     staged: Staged
     outcomes: Outcomes
-    keys: Keys
+    sent: SentCommands
     equipment: Equipment
     answers: Answers
 
@@ -81,7 +83,7 @@ async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[P
             MemoryProjects(),
             MemoryStaged(),
             MemoryOutcomes(),
-            MemoryKeys(),
+            MemorySentCommands(),
             MemoryEquipment(),
             MemoryAnswers(),
         )
@@ -90,13 +92,13 @@ async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[P
     client = driver.connect(mongodb, name)
     database = client[f"t{uuid.uuid4().hex[:10]}_factory_gateway"]
     catalog, projects = MongoCatalog(database), MongoProjects(database)
-    outcomes, keys = MongoOutcomes(database), MongoKeys(database)
+    outcomes, sent = MongoOutcomes(database), MongoSentCommands(database)
     equipment, answers = MongoEquipment(database), MongoAnswers(database)
-    for each in (catalog, projects, outcomes, keys, equipment, answers):
+    for each in (catalog, projects, outcomes, sent, equipment, answers):
         await each.prepare()
         await each.prepare()
     yield Ports(
-        MongoStore(client, database), catalog, projects, MongoStaged(database), outcomes, keys, equipment, answers
+        MongoStore(client, database), catalog, projects, MongoStaged(database), outcomes, sent, equipment, answers
     )
     await client.drop_database(database.name)
     closed: Any = client.close()
@@ -254,7 +256,7 @@ class TestOutcomes:
             await ports.outcomes.save(Work(transaction, "/test", NOON), outcomes)
 
     def outcome(self, result: Result, **fields: Any) -> Outcome:
-        return Outcome(site="main", command_id="cmd-1", result=result, **fields)
+        return Outcome(site="main", command_id="cmd-1", result=result, at=NOON, **fields)
 
     async def test_the_first_of_a_kind_stands(self, ports: Ports) -> None:
         first = self.outcome(Result.TAKEN, created=True, version=3)
@@ -274,14 +276,30 @@ class TestOutcomes:
         assert await ports.outcomes.find("main", "cmd-2", (Result.TAKEN,)) is None
 
 
-class TestKeys:
-    async def test_a_key_stands_for_what_it_was_first_used_for(self, ports: Ports) -> None:
-        first, second = Remembered("cmd-1", "a"), Remembered("cmd-2", "b")
+class TestSentCommands:
+    async def test_what_is_sent_is_found_again(self, ports: Ports) -> None:
+        order = AskedOrder(order_id="PO-1", revision=2, fingerprint="f")
+        keyed, bare = sent("cmd-1", order=order), sent("cmd-2")
+        assert await ports.sent.remember(keyed, "/p", "k", "a") == Remembered("cmd-1", "a")
+        assert await ports.sent.remember(bare, "/p", None, "a") == Remembered("cmd-2", "a")
 
-        assert await ports.keys.remember("main", "/p", "k", first, NOON) == first
-        assert await ports.keys.remember("main", "/p", "k", second, NOON) == first
-        for place in (("other", "/p", "k"), ("main", "/q", "k"), ("main", "/p", "l")):
-            assert await ports.keys.remember(*place, second, NOON) == second
+        assert await ports.sent.find("main", "cmd-1") == keyed
+        assert await ports.sent.find("main", "cmd-2") == bare
+        assert await ports.sent.find("other", "cmd-1") is None
+        assert await ports.sent.find("main", "cmd-3") is None
+
+    async def test_a_key_stands_for_the_command_it_was_first_used_for(self, ports: Ports) -> None:
+        assert await ports.sent.remember(sent("cmd-1"), "/p", "k", "a") == Remembered("cmd-1", "a")
+        assert await ports.sent.remember(sent("cmd-2"), "/p", "k", "b") == Remembered("cmd-1", "a")
+        assert await ports.sent.find("main", "cmd-2") is None
+        for n, (site, path, key) in enumerate((("other", "/p", "k"), ("main", "/q", "k"), ("main", "/p", "l")), 3):
+            fresh = Remembered(f"cmd-{n}", "b")
+            assert await ports.sent.remember(sent(fresh.command_id, site), path, key, "b") == fresh
+            assert await ports.sent.find(site, fresh.command_id) == sent(fresh.command_id, site)
+
+    async def test_without_keys_the_same_request_is_another_command(self, ports: Ports) -> None:
+        for id_ in ("cmd-1", "cmd-2"):
+            assert (await ports.sent.remember(sent(id_), "/p", None, "a")).command_id == id_
 
 
 class TestFloor:

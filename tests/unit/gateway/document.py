@@ -19,6 +19,7 @@ THERE = {
     "task_id": TASK,
     "device_id": "W-1",
     "reservation_id": "R-1",
+    "command_id": "cmd-1",
 }
 """A value of every path parameter."""
 

@@ -66,6 +66,7 @@ from tests.unit.gateway.world import (
     refusal,
     rejection,
     retired,
+    sent,
     unpublished,
 )
 
@@ -132,6 +133,7 @@ NAMES = {
     "{project_id}": CODE,
     "{task_id}": st.sampled_from([TASK, f"{PROJECT}/1/A/1/1"]) | CODE,
     "{device_id}": st.sampled_from(["W-1"]) | CODE,
+    "{command_id}": st.sampled_from(["cmd-1", "cmd-2"]) | CODE,
     "{reservation_id}": st.sampled_from(["R-1"]) | CODE,
 }
 
@@ -257,6 +259,7 @@ async def _ask(request: dict[str, Any], mood: int) -> httpx.Response:
     await WORLD.hear(recipe(), sequence=1)
     for event in (project(), WELDERS, device(), booked()):
         await WORLD.hear(event, sequence=1)
+    await WORLD.kept.remember(sent(), "/p", None, "")
     WORLD.answer = _moody(mood)
     async with WORLD.client() as client:
         client.base_url = httpx.URL("http://test")
@@ -264,6 +267,8 @@ async def _ask(request: dict[str, Any], mood: int) -> httpx.Response:
         if "Idempotency-Key" in request["headers"]:
             again = await client.request(**request)
             assert again.status_code == answer.status_code
+            if request["method"] != "GET" and answer.status_code < 400:
+                assert again.headers["idempotent-replayed"] == "true"
         return answer
 
 
@@ -280,3 +285,4 @@ def test_only_what_is_documented_is_answered(operation: Operation, data: st.Data
     validator(responses[str(answer.status_code)]["content"][media_type]["schema"]).validate(answer.json())
     if operation.method in {"post", "put", "patch", "delete"} and answer.status_code < 400:
         assert answer.headers["location"].startswith("/api/v1/")
+        assert answer.headers["link"].startswith("</api/v1/commands/cmd-")

@@ -33,6 +33,7 @@ class TestIdempotencyKey:
             first, second = [await client.post("/projects", json=body) for _ in range(2)]
 
         assert first.json() == second.json()
+        assert [answer.headers.get("idempotent-replayed") for answer in (first, second)] == [None, "true"]
         assert [command.envelope.id for command in world.sent] == [first.json()["command_id"]] * 2
         assert world.sent[0].data == world.sent[1].data
 
@@ -249,7 +250,7 @@ class TestProblems:
         for store in (world.catalog, world.projects):
             monkeypatch.setattr(store, "get", away)
             monkeypatch.setattr(store, "page", away)
-        monkeypatch.setattr(world.keys, "remember", away)
+        monkeypatch.setattr(world.kept, "remember", away)
         async with world.client() as client:
             for answer in (
                 await client.get("/recipes"),
@@ -258,8 +259,9 @@ class TestProblems:
             ):
                 assert "10.0.0.7" not in is_problem(answer, 503)["detail"]
                 assert answer.headers["retry-after"] == "5"
-            # Without a key and without waiting nothing is to be read, so the command goes out.
-            assert (await client.post("/recipes", json=RECIPE)).status_code == 202
+            # Without a key and without waiting nothing is to be read, so the command goes out. Nobody can ask for it.
+            answer = await client.post("/recipes", json=RECIPE)
+            assert (answer.status_code, "link" in answer.headers) == (202, False)
 
     async def test_a_defect_tells_nothing_of_itself(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         async def broken(*arguments: object) -> None:

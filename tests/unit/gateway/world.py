@@ -17,6 +17,7 @@ from libs.contracts.projects import (
     ActivationMoved,
     CommandRefused,
     OrderRejected,
+    PauseProject,
     ProjectChanged,
     ProjectProgressed,
     ProjectRebased,
@@ -35,13 +36,15 @@ from services.gateway.adapters.memory import (
     MemoryAnswers,
     MemoryCatalog,
     MemoryEquipment,
-    MemoryKeys,
     MemoryOutcomes,
     MemoryProjects,
+    MemorySentCommands,
     MemoryStaged,
 )
 from services.gateway.api.app import make_app
 from services.gateway.commands import Commands
+from services.gateway.domain.outcomes import Result
+from services.gateway.domain.sent import SentCommand
 from services.gateway.equipment_handlers import EquipmentProjections
 from services.gateway.handlers import Projections
 from services.gateway.ports import ReadModels
@@ -67,7 +70,7 @@ class World:
     def __init__(self) -> None:
         self.catalog, self.projects = MemoryCatalog(), MemoryProjects()
         self.staged, self.equipment = MemoryStaged(), MemoryEquipment()
-        self.outcomes, self.keys, self.answers = MemoryOutcomes(), MemoryKeys(), MemoryAnswers()
+        self.outcomes, self.kept, self.answers = MemoryOutcomes(), MemorySentCommands(), MemoryAnswers()
         self.subscriptions = gateway_routes(
             Projections(self.catalog, self.projects, self.staged, self.outcomes),
             EquipmentProjections(self.equipment, self.answers, self.outcomes),
@@ -76,7 +79,7 @@ class World:
         self.metrics = Metrics("gateway")
         self.sent: list[Incoming[Any]] = []
         self.forget()
-        commands = Commands(self, self.keys, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
+        commands = Commands(self, self.kept, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
         self.app = make_app(
             routes(Health(), self.metrics),
             ReadModels(self.catalog, self.projects, self.staged, self.equipment),
@@ -92,7 +95,7 @@ class World:
             self.staged,
             self.equipment,
             self.outcomes,
-            self.keys,
+            self.kept,
             self.answers,
         ):
             vars(store).update(vars(type(store)()))
@@ -134,6 +137,13 @@ class World:
         transport = httpx.ASGITransport(self.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as client:
             yield client
+
+
+def sent(command_id: str = "cmd-1", site: str = "main", **fields: Any) -> SentCommand:
+    """A command to pause a project, kept as it was sent."""
+    told: dict[str, Any] = {"type": PauseProject.TYPE, "subject": "P", "location": "/api/v1/projects/P"} | fields
+    results = (Result.REFUSED, Result.PAUSED)
+    return SentCommand(site=site, command_id=command_id, results=results, sent_at=NOON, **told)
 
 
 def incoming(record: Record) -> Incoming[Any]:

@@ -1,14 +1,14 @@
-"""Outcomes and idempotency keys: both kept for a day."""
+"""Commands that were sent, with their idempotency keys, and their outcomes: all kept for a day."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from libs.kernel.errors import Conflict
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import DuplicateKeyError, IndexModel, UpdateOne
 from libs.messaging.work import Work
 from services.gateway.domain.outcomes import Outcome, Result
+from services.gateway.domain.sent import SentCommand
 from services.gateway.ports import Remembered
 
 KEPT_SECONDS = 24 * 3600
@@ -43,27 +43,42 @@ class MongoOutcomes:
         return next((outcomes[result] for result in results if result in outcomes), None)
 
 
-class MongoKeys:
+class MongoSentCommands:
+    """One document a command: with an idempotency key its `_id` is made of the key, so that one write does for both.
+
+    The collection has its name from release 0.1, which kept the keys alone.
+    """
+
     def __init__(self, database: driver.Database) -> None:
-        self._keys = database["idempotency_keys"]
+        self._commands = database["idempotency_keys"]
 
     async def prepare(self) -> None:
+        indexes = [IndexModel("at", expireAfterSeconds=KEPT_SECONDS), IndexModel([("site", 1), ("command_id", 1)])]
         with driver.translating():
-            await self._keys.create_indexes([IndexModel("at", expireAfterSeconds=KEPT_SECONDS)])
+            await self._commands.create_indexes(indexes)
 
-    async def remember(self, site: str, path: str, key: str, fresh: Remembered, now: datetime) -> Remembered:
+    async def remember(self, command: SentCommand, path: str, key: str | None, fingerprint: str) -> Remembered:
+        site, fresh = command.site, Remembered(command.command_id, fingerprint)
         # Hashed, because a client chooses the key and may have put into it what nobody should find in a database.
-        id_ = f"{site}/{hashlib.sha256(f'{path} {key}'.encode()).hexdigest()}"
-        document = {"_id": id_, "site": site, "at": now, **fresh._asdict()}
+        name = fresh.command_id if key is None else hashlib.sha256(f"{path} {key}".encode()).hexdigest()
+        id_ = f"{site}/{name}"
+        document = {"_id": id_, "at": command.sent_at, "fingerprint": fingerprint, **command.model_dump()}
         with driver.translating():
             try:
-                await self._keys.insert_one(document)
+                await self._commands.insert_one(document)
             except DuplicateKeyError:
-                known = await self._keys.find_one({"_id": id_, "site": site})
+                known = await self._commands.find_one({"_id": id_, "site": site})
                 if known is None:
                     raise Conflict("the key ran out just now") from None
                 return Remembered(known["command_id"], known["fingerprint"])
         return fresh
+
+    async def find(self, site: str, command_id: str) -> SentCommand | None:
+        # Release 0.1 did not keep the type.
+        query = {"site": site, "command_id": command_id, "type": {"$type": "string"}}
+        with driver.translating():
+            document = await self._commands.find_one(query)
+        return None if document is None else SentCommand.model_validate(document)
 
 
 def _id(site: str, command_id: str, result: Result) -> str:
