@@ -28,9 +28,9 @@ TOPICS = (
 
 
 @pytest.fixture(scope="module")
-def java() -> list[str]:
+def java(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     try:
-        return runtimes.java()
+        return runtimes.java(runtimes.HERE / "Sender.java", tmp_path_factory.mktemp("classes"))
     except runtimes.RuntimeMissing as reason:
         pytest.skip(str(reason))
 

@@ -86,7 +86,7 @@ class ConfluentKafka(PythonSender):
                 "bootstrap.servers": self.kafka,
                 "compression.type": self.compression,
                 "statistics.interval.ms": 50,
-                "stats_cb": lambda text: batches.append(json.loads(text)["topics"][topic]["batchsize"]["max"]),
+                "stats_cb": lambda text: batches.extend(_largest_batch(text, topic)),
             }
         )
         producer.produce(topic, value, key, on_delivery=delivered)
@@ -100,7 +100,7 @@ class ConfluentKafka(PythonSender):
 
 @dataclass(frozen=True)
 class Java:
-    """Java: `Sender.java`, run as a source file."""
+    """Java: `Sender.java`, compiled; `command` runs it."""
 
     kafka: str
     mode: str
@@ -114,7 +114,7 @@ class Java:
         self._run("report", topic, event_id, json.dumps(task))
 
     def _run(self, *arguments: str) -> None:
-        run([*self.command, str(HERE / "Sender.java"), self.mode, self.kafka, *arguments], self.log, SEND_SECONDS)
+        run([*self.command, self.mode, self.kafka, *arguments], self.log, SEND_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,12 @@ class Node:
     def _run(self, *arguments: str) -> None:
         command = ["node", str(HERE / "sender.js"), self.mode, self.kafka, *arguments]
         run(command, self.log, SEND_SECONDS, env=self.environment)
+
+
+def _largest_batch(statistics: str, topic: str) -> list[int]:
+    """Bytes, as librdkafka tells in its statistics; nothing while it does not know the topic yet."""
+    known = json.loads(statistics)["topics"].get(topic)
+    return [known["batchsize"]["max"]] if known else []
 
 
 def delivered(error: KafkaError | None, _: Message) -> None:

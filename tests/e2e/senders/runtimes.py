@@ -13,13 +13,13 @@ from libs.devkit.processes import spawn, wait_until
 
 HERE = Path(__file__).parent
 SEND_SECONDS = 60.0
-"""A program's time to compile itself, connect and send one message, on a busy machine."""
+"""A program's time to compile, or to connect and send one message, on a busy machine."""
 FETCH_SECONDS = 400.0
 """A package manager's time to fetch libraries, once a machine."""
 
 _LEAST_JAVA = 17
 _JAVA_OPTIONS = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""For a program of seconds: a third less time, most of which the compiler of the source file takes."""
+"""For a program of seconds: a third less time."""
 _POM = HERE / "pom.xml"
 _PACKAGE = (HERE / "package.json", HERE / "package-lock.json")
 
@@ -28,11 +28,13 @@ class RuntimeMissing(Exception):
     """The machine lacks a program; the text names it."""
 
 
-def java() -> list[str]:
-    """The command that runs a Java source file with the libraries of `pom.xml` on its class path.
+def java(source: Path, classes: Path) -> list[str]:
+    """Compile a Java source file into the folder `classes`, with the libraries of `pom.xml` on its class path; the
+    command that runs it.
 
     Raises:
         RuntimeMissing: there is no JDK, or no Maven where the libraries are not in the cache yet.
+        AssertionError: it does not compile; with what the compiler says.
     """
     program = _java_program()
     lacking = _lacking_java(program)
@@ -43,7 +45,11 @@ def java() -> list[str]:
         raise RuntimeMissing(f"the Java senders need {' and '.join(lacking)}")
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=libraries"]
     _fetch(folder, [_POM], ["mvn", "-q", "-B", *goal])
-    return [program, *_JAVA_OPTIONS, "-cp", f"{folder}/libraries/*"]
+    java = [program, *_JAVA_OPTIONS]
+    path = os.pathsep.join([*map(str, sorted(folder.glob("libraries/*.jar"))), str(classes)])
+    compiler = [*java, "-m", "jdk.compiler/com.sun.tools.javac.Main", "-cp", path, "-d", str(classes)]
+    run([*compiler, str(source)], classes / "compiler.log", SEND_SECONDS)
+    return [*java, "-cp", path, source.stem]
 
 
 def node() -> dict[str, str]:
@@ -111,7 +117,7 @@ def _java_program() -> str:
 
 
 def _lacking_java(program: str) -> list[str]:
-    """What is missing to run a source file: Java of a version that can, with its compiler (a JRE has none)."""
+    """What is missing to compile and run a source file: a new enough Java, with its compiler (a JRE has none)."""
     least = f"Java {_LEAST_JAVA} or newer"
     try:
         modules = subprocess.run([program, "--list-modules"], capture_output=True, text=True, check=False).stdout
