@@ -22,9 +22,10 @@ PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 TO_RUN := $(VENV)/.installed-to-run
 TO_TEST := $(VENV)/.installed-to-test
+TO_MUTATE := $(VENV)/.installed-to-mutate
 
 .DEFAULT_GOAL := help
-.PHONY: help bench check demo up down test test-deep test-kafka test-chaos lint types imports collected format constraints clean
+.PHONY: help bench check demo up down test test-deep test-kafka test-chaos mutants lint types imports collected format constraints clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -62,6 +63,10 @@ test-kafka: $(TO_TEST) ## Integration, end-to-end and chaos tests on Apache Kafk
 test-chaos: $(TO_TEST) ## Whole factories while their services are killed and their recipes edited
 	@$(BIN)/python -m pytest $(PARALLEL) tests/chaos $(ARGS)
 
+mutants: $(TO_MUTATE) ## Change the rules bit by bit, and count how many changes the unit tests notice (20 minutes of CPU)
+	@$(BIN)/mutmut run $(ARGS)
+	@$(BIN)/mutmut results --all true | $(BIN)/python tests/mutation_score.py
+
 lint: $(TO_TEST) ## Style, formatting, types, import contracts, and that every test can be collected
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -83,14 +88,14 @@ format: $(TO_TEST) ## Format the code and repair what can be repaired
 
 constraints: ## Renew deploy/constraints.txt from a fresh environment with the newest that pyproject.toml allows
 	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	@build/constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[devkit,embedded,dev]'
+	@build/constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[devkit,embedded,dev,mutants]'
 	@head -2 deploy/constraints.txt > build/constraints.txt
 	@build/constraints/bin/python -m pip freeze --exclude-editable >> build/constraints.txt
 	@mv build/constraints.txt deploy/constraints.txt && rm -rf build/constraints
 
 clean: ## Stop what runs here and remove data, logs and caches (not .venv)
 	@[ ! -x $(BIN)/factory ] || $(BIN)/factory down
-	@rm -rf .factory .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	@rm -rf .factory .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build mutants *.egg-info
 	@find libs services tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -108,3 +113,8 @@ $(TO_TEST): pyproject.toml deploy/constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV), once ..."
 	@$(INSTALL) -e '.[devkit,embedded,dev]'
 	@touch $@ $(TO_RUN)
+
+$(TO_MUTATE): pyproject.toml deploy/constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV), once ..."
+	@$(INSTALL) -e '.[devkit,embedded,dev,mutants]'
+	@touch $@ $(TO_TEST) $(TO_RUN)
