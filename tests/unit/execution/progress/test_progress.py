@@ -7,6 +7,8 @@ import pytest
 from libs.contracts import devices, execution
 from libs.contracts.execution import IgnoredReason
 from services.execution.orders.domain.task import FRESH, TaskState
+from services.execution.progress.domain.progress import apply
+from services.execution.progress.domain.work_in_hand import Reported
 from tests.unit.execution.progress.given import (
     BACKOFF,
     CAUSE,
@@ -99,6 +101,13 @@ def test_a_duplicate_failure_uses_one_attempt() -> None:
 
 def test_an_unknown_task_moves_nothing() -> None:
     assert_ignored(when(in_hand(routing(CHAIN)), completed(1)), IgnoredReason.UNKNOWN_TASK)
+
+
+def test_an_ignored_report_says_what_was_wrong_with_it_beside() -> None:
+    on = in_hand(routing(CHAIN))
+    apply(on, [Reported(completed(1), CAUSE, NOW, warning="a field too many")], BACKOFF)
+    (ignored,) = sent(on, execution.ReportIgnored)
+    assert ignored.warning == "a field too many"  # type: ignore[attr-defined]
 
 
 def test_another_sites_report_finds_no_task() -> None:

@@ -7,7 +7,7 @@ import pytest
 from libs.contracts import devices, execution
 from libs.contracts.execution import IgnoredReason
 from services.execution.orders.domain.policies import NoDevice, Policies, Policy
-from services.execution.orders.domain.task import FRESH, TaskState
+from services.execution.orders.domain.task import FRESH, NO_PIECES, Pieces, TaskState
 from services.execution.progress.domain.progress import needs_siblings
 from tests.unit.execution.progress.given import (
     CAUSE,
@@ -28,6 +28,7 @@ from tests.unit.execution.progress.given import (
 )
 
 READY, LEASED, RUNNING, COMPLETED = TaskState.READY, TaskState.LEASED, TaskState.RUNNING, TaskState.COMPLETED
+BLOCKED = TaskState.BLOCKED
 
 
 def rework(step: int, back_to: int | None = None, fence: int = 1) -> devices.TaskCompleted:
@@ -85,9 +86,27 @@ def test_a_branch_beside_goes_on_and_one_behind_is_revoked() -> None:
     assert states(on) == {1: "READY", 2: "BLOCKED", 3: "BLOCKED"}
     (revoked,) = sent(on, devices.TaskRevoked)
     assert (revoked.task_id, revoked.fence) == ("P/L/frame/1/3", 1)  # type: ignore[attr-defined]
+    assert {each.cause for each in on.out} == {CAUSE}
     when(on, completed(3))
     assert [each.reason for each in sent(on, execution.ReportIgnored)] == [IgnoredReason.NOT_LEASED]  # type: ignore[attr-defined]
     assert states(on)[3] == "BLOCKED"
+
+
+def test_what_goes_back_has_no_pieces_and_only_the_step_to_do_is_fresh() -> None:
+    route = routing(CHAIN, pieces=10)
+    ten, four = Pieces(good=10, fence=1), Pieces(good=4, fence=1)
+    on = when(in_hand(route, good(1, route, pieces=ten), task(2, route, pieces=four, fresh_until=NOW)), rework(2, 1))
+    first, second = on.tasks["P/L/frame/1/1"], on.tasks["P/L/frame/1/2"]
+    assert (first.state, first.pieces, first.revised, first.fresh_until) == (READY, NO_PIECES, True, NOW + FRESH)
+    assert (second.state, second.pieces, second.revised, second.fresh_until) == (BLOCKED, NO_PIECES, True, None)
+
+
+def test_what_is_cancelled_stays_so_when_its_execution_goes_back() -> None:
+    route = routing(DIAMOND)
+    on = when(
+        in_hand(route, good(1, route), task(2, route, TaskState.CANCELLED), task(3, route, RUNNING)), rework(3, 1)
+    )
+    assert states(on) == {1: "READY", 2: "CANCELLED", 3: "BLOCKED"}
 
 
 def test_a_join_waits_for_the_branch_that_went_back_only() -> None:
