@@ -41,7 +41,8 @@ class Address:
 def routes(
     health: Health, metrics: Metrics, asyncapi: Callable[[], Mapping[str, Any]] | None = None
 ) -> list[BaseRoute]:
-    """The routes that every process has. `asyncapi` makes the document, once; without it there is no such route."""
+    """The routes that every process has. `asyncapi` makes the document, when it is first asked for; without it there
+    is no such route."""
     document: list[Response] = []
 
     async def live(request: Request) -> Response:
@@ -59,7 +60,8 @@ def routes(
     async def asyncapi_json(request: Request) -> Response:
         assert asyncapi is not None  # the route exists only then
         if not document:
-            document.append(_json(asyncapi()))
+            # Its schemas take a tenth of a second: in a thread, so that records are handled meanwhile.
+            document.append(_json(await asyncio.to_thread(asyncapi)))
         return document[0]
 
     found: list[BaseRoute] = [

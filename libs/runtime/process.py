@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -62,8 +63,8 @@ async def serve(service: Service, stop: asyncio.Event) -> None:
     backends.consumers = consumers
     _watch(service, consumers)
     consumed = [subscription.topic for subscription in service.subscriptions]
-    document = asyncapi_document(service.name, consumed, service.publishes)
-    app = service.app(http.routes(backends.health, backends.metrics, lambda: document))
+    document = partial(asyncapi_document, service.name, consumed, service.publishes)
+    app = service.app(http.routes(backends.health, backends.metrics, document))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(http.serve(app, settings.http_host, settings.http_port))
         stack.callback(backends.tracer.shutdown)
