@@ -87,12 +87,13 @@ class InMemory:
 class StageInMemory(Stage):
     """The services, and what each of them keeps; without the shop floor, a test says what that answers."""
 
-    def __init__(self, *, window: int, shop_floor: bool = True, clock: Clock = utc_now) -> None:
+    def __init__(self, *, window: int, shop_floor: bool = True, clock: Clock = utc_now, **settings: Any) -> None:
+        """`settings` are those of the shop floor."""
         super().__init__()
         self._clock = clock
         self._add_planning(window)
         if shop_floor:
-            self._add_shop_floor(window)
+            self._add_shop_floor(ExecutionSettings(window=window, **settings))
         self._add_observers()
 
     def _add_planning(self, window: int) -> None:
@@ -120,14 +121,14 @@ class StageInMemory(Stage):
         backends = self._backends("task_generation")
         self._add(compose_task_generation(backends, TaskGenerationSettings(), plans=self.plans))
 
-    def _add_shop_floor(self, window: int) -> None:
+    def _add_shop_floor(self, settings: ExecutionSettings) -> None:
         self.devices, self.device_plans, self.ledger = MemoryDevices(), MemoryPlans(), MemoryLedger()
         self.orders, self.tasks = MemoryWorkOrders(KEEP), MemoryTasks()
         self.queues = MemoryQueues(self.tasks)
         self._add(
             compose_execution(
                 self._backends("execution"),
-                ExecutionSettings(window=window),
+                settings,
                 devices=self.devices,
                 plans=self.device_plans,
                 orders=self.orders,
@@ -153,6 +154,7 @@ class StageInMemory(Stage):
                 outcomes=gateway.MemoryOutcomes(),
                 sent=gateway.MemorySentCommands(),
                 answers=gateway.MemoryAnswers(),
+                changes=gateway.MemoryChanges(),
             )
         )
 

@@ -3,19 +3,24 @@
 from collections.abc import Sequence
 
 from libs.contracts import topics
+from libs.kernel.ids import new_id
 from libs.kernel.settings import Settings
 from libs.runtime.service import Backends, Service, Step
 from services.gateway.adapters.mongo.answers import MongoAnswers
 from services.gateway.adapters.mongo.catalog import MongoCatalog
+from services.gateway.adapters.mongo.changes import MongoChanges
 from services.gateway.adapters.mongo.commands import MongoOutcomes, MongoSentCommands
 from services.gateway.adapters.mongo.equipment import MongoEquipment
 from services.gateway.adapters.mongo.projects import MongoProjects
 from services.gateway.adapters.mongo.staged import MongoStaged
 from services.gateway.api.app import make_app
+from services.gateway.api.changes import names, render
+from services.gateway.api.showing import Showing, ShowingEquipment
 from services.gateway.commands import Commands
 from services.gateway.equipment_handlers import EquipmentProjections
 from services.gateway.handlers import Projections
-from services.gateway.ports import Answers, Outcomes, ReadModels, SentCommands
+from services.gateway.live import Live
+from services.gateway.ports import Answers, Changes, Outcomes, ReadModels, SentCommands
 from services.gateway.questions import Questions
 from services.gateway.routes import routes
 
@@ -27,8 +32,9 @@ def build(settings: Settings | None = None) -> Service:
     outcomes, sent = MongoOutcomes(backends.database), MongoSentCommands(backends.database)
     answers = MongoAnswers(backends.database)
     read = ReadModels(catalog, projects, staged, equipment)
-    prepare = tuple(each.prepare for each in (catalog, projects, equipment, outcomes, sent, answers))
-    return compose(backends, read=read, outcomes=outcomes, sent=sent, answers=answers, prepare=prepare)
+    changes = MongoChanges(backends.client, backends.database, names(equipment), new_id())
+    prepare = tuple(each.prepare for each in (changes, catalog, projects, equipment, outcomes, sent, answers))
+    return compose(backends, read=read, outcomes=outcomes, sent=sent, answers=answers, changes=changes, prepare=prepare)
 
 
 def compose(
@@ -38,11 +44,14 @@ def compose(
     outcomes: Outcomes,
     sent: SentCommands,
     answers: Answers,
+    changes: Changes,
     prepare: Sequence[Step] = (),
 ) -> Service:
     """The service on any adapters of its ports."""
     commands = Commands(backends.publisher, sent, outcomes, backends.tracer, backends.metrics)
     questions = Questions(commands, answers)
+    showing = render(Showing(read.projects, read.staged), ShowingEquipment(read.equipment))
+    live = Live(changes, names(read.equipment), showing)
     return Service(
         backends,
         subscriptions=routes(
@@ -58,5 +67,6 @@ def compose(
             topics.EXECUTION_DISPATCH,
         ),
         prepare=prepare,
-        app=lambda kernel_routes: make_app(kernel_routes, read, commands, questions),
+        beside=(live.run,),
+        app=lambda kernel_routes: make_app(kernel_routes, read, commands, questions, changes, live),
     )

@@ -3,16 +3,19 @@
 Every call raises `Transient` while the database is away.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from libs.contracts.devices import DeviceState
 from libs.contracts.explanation import TaskExplained
+from libs.kernel.errors import FactoryError
 from libs.messaging.work import Work
 from services.gateway.domain.activation import Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
+from services.gateway.domain.changes import Moment
 from services.gateway.domain.equipment import Booking, Device, DeviceCalendar, TypeHold, View
 from services.gateway.domain.equipment import Key as FloorKey
 from services.gateway.domain.outcomes import Outcome, Result
@@ -150,3 +153,48 @@ class SentCommands(Protocol):
         """Keep the command, unless the key was used before on that path: then it is the one that the key stands for."""
 
     async def find(self, site: str, command_id: str) -> SentCommand | None: ...
+
+
+class Reading(Protocol):
+    """Reads that belong together."""
+
+    @property
+    def moment(self) -> Moment | None:
+        """The moment of which they all tell; None as long as nothing was read."""
+
+
+class Change(NamedTuple):
+    """A document of the read models was written or removed."""
+
+    moment: Moment
+    part: str
+    """The read model, by the name of its collection."""
+    id: str
+
+
+class ChangesLost(FactoryError):
+    """What changed since then is not known any more."""
+
+
+class Changes(Protocol):
+    """The read models in the order of their commits."""
+
+    def reading(self) -> AbstractAsyncContextManager[Reading]:
+        """Whatever is read inside, of catalog, projects and equipment, is as it was at one and the same moment."""
+
+    async def now(self) -> Moment:
+        """A moment up to which everything is committed."""
+
+    def since(self, moment: Moment) -> AsyncIterator[Sequence[Change]]:
+        """What is committed after a moment, without an end: whole transactions at a time, or nothing after a pause.
+
+        Raises:
+            ChangesLost: it is not known any more what changed since then.
+        """
+
+    def between(self, after: Moment, until: Moment) -> AsyncIterator[Change]:
+        """What was committed after one moment, up to another one.
+
+        Raises:
+            ChangesLost: it is not known any more what changed since then.
+        """

@@ -6,8 +6,10 @@ differ in the calls that are wrapped here. Everything else has the same shape, s
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal, cast
 
+from bson import Timestamp
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -40,14 +42,20 @@ __all__ = [
     "DuplicateKeyError",
     "IndexModel",
     "InsertOne",
+    "OperationFailure",
     "PyMongoError",
     "ReplaceOne",
     "Session",
+    "Snapshot",
+    "Timestamp",
     "UpdateMany",
     "UpdateOne",
     "aggregate",
     "connect",
+    "plain_session",
+    "reading",
     "session",
+    "snapshot",
     "translated",
     "translating",
     "whole",
@@ -105,6 +113,49 @@ async def session(client: Client) -> AsyncIterator[Session]:
         yield opened
     finally:
         await opened.end_session()
+
+
+@asynccontextmanager
+async def plain_session(client: Client, **options: Any) -> AsyncIterator[Session]:
+    """A session without a transaction."""
+    started: Any = client.start_session(**options)
+    opened: Session = await started if hasattr(started, "__await__") else started
+    try:
+        yield opened
+    finally:
+        await opened.end_session()
+
+
+class Snapshot:
+    """Reads of one moment, which the first of them decides."""
+
+    def __init__(self, opened: Session) -> None:
+        self._session: Any = getattr(opened, "delegate", opened)
+
+    @property
+    def at(self) -> tuple[int, int] | None:
+        """The moment, as seconds and a number within the second; None before the first read."""
+        at = self._session._snapshot_time  # noqa: SLF001  PyMongo 4.20 has no public name for it
+        return None if at is None else (at.time, at.inc)
+
+
+_reading: ContextVar[Session | None] = ContextVar("reading", default=None)
+
+
+@asynccontextmanager
+async def snapshot(client: Client) -> AsyncIterator[Snapshot]:
+    """Everything that is read inside with the session `reading()` is as it was at one and the same moment."""
+    async with plain_session(client, snapshot=True) as opened:
+        token = _reading.set(opened)
+        try:
+            yield Snapshot(opened)
+        finally:
+            _reading.reset(token)
+
+
+def reading() -> Session | None:
+    """The session of the snapshot in which the caller reads; None outside of one."""
+    return _reading.get()
 
 
 AT_ONCE = 10_000

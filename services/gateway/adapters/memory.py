@@ -1,7 +1,10 @@
 """The ports in memory: for tests, with the same behaviour as on MongoDB."""
 
-from collections.abc import Collection, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from typing import NamedTuple
 
 from libs.contracts.devices import DeviceState
 from libs.contracts.explanation import TaskExplained
@@ -9,6 +12,7 @@ from libs.messaging.memory import Table
 from libs.messaging.work import Work
 from services.gateway.domain.activation import Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
+from services.gateway.domain.changes import Moment
 from services.gateway.domain.equipment import (
     Booking,
     BookingView,
@@ -25,7 +29,7 @@ from services.gateway.domain.equipment import Key as FloorKey
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
 from services.gateway.domain.sent import SentCommand
-from services.gateway.ports import Passing, Position, Remembered
+from services.gateway.ports import Change, ChangesLost, Passing, Position, Reading, Remembered
 
 
 class MemoryCatalog:
@@ -191,3 +195,55 @@ class MemorySentCommands:
 
     async def find(self, site: str, command_id: str) -> SentCommand | None:
         return self._commands.get((site, command_id))
+
+
+class MemoryReading(NamedTuple):
+    moment: Moment | None
+
+
+class MemoryChanges:
+    """Changes as a list; `wrote` is what a commit does on MongoDB."""
+
+    def __init__(self) -> None:
+        self._log: list[Change] = []
+        self._lost = Moment(0, 0)
+        self._wrote = asyncio.Event()
+
+    def wrote(self, *documents: tuple[str, str]) -> Moment:
+        """One transaction has written these documents, given as (part, id)."""
+        moment = self._log[-1].moment.next if self._log else Moment(1, 1)
+        self._log += [Change(moment, part, id_) for part, id_ in documents]
+        self._wrote.set()
+        return moment
+
+    def lose(self) -> None:
+        """What was written until now is not known any more."""
+        self._lost = self._log[-1].moment
+        self._wrote.set()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Reading]:
+        yield MemoryReading(await self.now())
+
+    async def now(self) -> Moment:
+        return self._log[-1].moment if self._log else Moment(1, 0)
+
+    async def since(self, moment: Moment) -> AsyncIterator[Sequence[Change]]:
+        while True:
+            self._wrote.clear()
+            self._check(moment)
+            batch = [change for change in self._log if change.moment > moment]
+            moment = max((change.moment for change in batch), default=moment)
+            yield batch
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wrote.wait(), 0.05)
+
+    async def between(self, after: Moment, until: Moment) -> AsyncIterator[Change]:
+        self._check(after)
+        for change in list(self._log):
+            if after < change.moment <= until:
+                yield change
+
+    def _check(self, moment: Moment) -> None:
+        if moment < self._lost:
+            raise ChangesLost("that is too long ago")

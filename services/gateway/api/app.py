@@ -15,13 +15,17 @@ from services.gateway.api.planning import calendar_router, reservations_router
 from services.gateway.api.projects import projects_router
 from services.gateway.api.showing import Showing, ShowingEquipment
 from services.gateway.api.steering import steering_router
+from services.gateway.api.stream import stream_router
 from services.gateway.api.tasks import tasks_router
 from services.gateway.commands import Commands
-from services.gateway.ports import ReadModels
+from services.gateway.live import Live
+from services.gateway.ports import Changes, ReadModels
 from services.gateway.questions import Questions
 
 
-def make_app(kernel_routes: list[Any], read: ReadModels, commands: Commands, questions: Questions) -> Api:
+def make_app(
+    kernel_routes: list[Any], read: ReadModels, commands: Commands, questions: Questions, changes: Changes, live: Live
+) -> Api:
     """A new resource is a router in this package, a line here, and the scopes of its routes in `caller.SCOPES`."""
     app = Api(
         title=TITLE,
@@ -34,6 +38,7 @@ def make_app(kernel_routes: list[Any], read: ReadModels, commands: Commands, que
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name.replace(" ", "_"),
     )
+    app.state.changes = changes
     problems.install(app)
     api = APIRouter(prefix=PREFIX, responses=READING)
     for resource in RESOURCES:
@@ -47,5 +52,6 @@ def make_app(kernel_routes: list[Any], read: ReadModels, commands: Commands, que
     api.include_router(devices_router(equipment, commands))
     api.include_router(reservations_router(equipment, read.projects, commands))
     api.include_router(calendar_router(equipment, commands))
+    api.include_router(stream_router(live))
     app.include_router(api)
     return app

@@ -60,6 +60,7 @@ SCOPES: dict[str, Scope] = {
     "complete task": Scope.OPERATE,
     "scrap task": Scope.OPERATE,
     "correct task": Scope.OPERATE,
+    "follow changes": Scope.VIEW,
     "list devices": Scope.VIEW,
     "get device": Scope.VIEW,
     "hold device": Scope.OPERATE,

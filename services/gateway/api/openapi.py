@@ -23,6 +23,7 @@ TAGS = [
     {"name": "projects", "description": "Orders as they live here: taken in, activated, steered, counted."},
     {"name": "commands", "description": "What became of what was asked for, for a day."},
     {"name": "tasks", "description": "Single steps of executions: why they wait, and what operators say of them."},
+    {"name": "live", "description": "What changes, told as it does."},
     {"name": "devices", "description": "The machines: their states, holds, reservations and calendars."},
 ]
 

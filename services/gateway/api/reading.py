@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from fastapi.routing import APIRoute
+from fastapi.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,6 +16,8 @@ from libs.contracts.problems import path_of
 from services.gateway.api.caller import SCOPES
 from services.gateway.api.problems import ApiProblem
 from services.gateway.api.queries import query_check
+from services.gateway.domain.changes import Cursor
+from services.gateway.ports import Changes
 
 LARGEST_BODY = 1_000_000
 """Bytes."""
@@ -58,7 +61,8 @@ class JsonRequest(Request):
 class JsonRoute(APIRoute):
     """A route that takes only the query parameters that it declares, and a body, if any, only as JSON.
 
-    A body that may be left out may be left out with its type. The document says which scope the route asks for.
+    A body that may be left out may be left out with its type. The answer to a GET says where a stream goes on behind
+    it. The document says which scope the route asks for.
 
     Raises:
         KeyError: the table of scopes does not have the route.
@@ -77,6 +81,13 @@ class JsonRoute(APIRoute):
 
         async def handle_json(request: Request) -> Response:
             check_query(request.query_params)
+            if request.method == "GET" and self.response_class is not EventSourceResponse:
+                changes: Changes = request.app.state.changes
+                async with changes.reading() as reading:
+                    response = await handle(request)
+                if reading.moment is not None:
+                    response.headers["Stream-Cursor"] = Cursor(reading.moment).write()
+                return response
             if not takes_body or (optional and not _has_body(request)):
                 return await handle(request)
             if not _is_json(request.headers.get("content-type", "")):

@@ -35,6 +35,7 @@ from libs.observability.tracing import Tracer
 from services.gateway.adapters.memory import (
     MemoryAnswers,
     MemoryCatalog,
+    MemoryChanges,
     MemoryEquipment,
     MemoryOutcomes,
     MemoryProjects,
@@ -42,11 +43,14 @@ from services.gateway.adapters.memory import (
     MemoryStaged,
 )
 from services.gateway.api.app import make_app
+from services.gateway.api.changes import names, render
+from services.gateway.api.showing import Showing, ShowingEquipment
 from services.gateway.commands import Commands
 from services.gateway.domain.outcomes import Result
 from services.gateway.domain.sent import SentCommand
 from services.gateway.equipment_handlers import EquipmentProjections
 from services.gateway.handlers import Projections
+from services.gateway.live import Live
 from services.gateway.ports import ReadModels
 from services.gateway.questions import Questions
 from services.gateway.routes import routes as gateway_routes
@@ -80,11 +84,16 @@ class World:
         self.sent: list[Incoming[Any]] = []
         self.forget()
         commands = Commands(self, self.kept, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
+        self.changes = MemoryChanges()
+        showing = render(Showing(self.projects, self.staged), ShowingEquipment(self.equipment))
+        self.live = live = Live(self.changes, names(self.equipment), showing)
         self.app = make_app(
             routes(Health(), self.metrics),
             ReadModels(self.catalog, self.projects, self.staged, self.equipment),
             commands,
             Questions(commands, self.answers, seconds=0.05),
+            self.changes,
+            live,
         )
 
     def forget(self) -> None:

@@ -46,22 +46,25 @@ class MongoCatalog:
         if after is not None:
             query["code"] = {"$gt": after}
         with driver.translating():
-            return [_item(each) for each in await self._items.find(query).sort("code", 1).limit(limit).to_list(None)]
+            found = self._items.find(query, session=driver.reading()).sort("code", 1).limit(limit)
+            return [_item(each) for each in await found.to_list(None)]
 
     async def get(self, key: Key) -> Item | None:
         with driver.translating():
-            document = await self._items.find_one({"_id": _id(key), "site": key.site})
+            document = await self._items.find_one({"_id": _id(key), "site": key.site}, session=driver.reading())
         return None if document is None else _item(document)
 
     async def versions(self, key: Key) -> Sequence[Version]:
         query = {"site": key.site, "kind": key.kind, "code": key.code}
         with driver.translating():
-            found = await self._versions.find(query).sort("version", -1).to_list(None)
+            found = await self._versions.find(query, session=driver.reading()).sort("version", -1).to_list(None)
         return [_version(document) for document in found]
 
     async def version(self, key: Key, number: int) -> Version | None:
         with driver.translating():
-            document = await self._versions.find_one({"_id": _version_id(key, number), "site": key.site})
+            document = await self._versions.find_one(
+                {"_id": _version_id(key, number), "site": key.site}, session=driver.reading()
+            )
         return None if document is None else _version(document)
 
 

@@ -93,7 +93,13 @@ class MongoEquipment:
         }
         query: Document = {"site": site} | {name: value for name, value in wanted.items() if value is not None}
         with driver.translating():
-            found = await self._parts[Part.DEVICE].find(query).sort(_DEVICE, 1).limit(limit).to_list(None)
+            found = (
+                await self._parts[Part.DEVICE]
+                .find(query, session=driver.reading())
+                .sort(_DEVICE, 1)
+                .limit(limit)
+                .to_list(None)
+            )
         return [DeviceView.model_validate(document).device for document in found]
 
     async def device(self, site: str, device_id: str) -> Device | None:
@@ -112,7 +118,13 @@ class MongoEquipment:
             query["$or"] = [{_TO: {"$gt": after.to}}, {_TO: after.to, _RESERVATION: {"$gt": after.reservation_id}}]
         by_end = [(_TO, 1), (_RESERVATION, 1)]
         with driver.translating():
-            found = await self._parts[Part.RESERVATION].find(query).sort(by_end).limit(limit).to_list(None)
+            found = (
+                await self._parts[Part.RESERVATION]
+                .find(query, session=driver.reading())
+                .sort(by_end)
+                .limit(limit)
+                .to_list(None)
+            )
         return [BookingView.model_validate(document).booking for document in found]
 
     async def reservation(self, site: str, device_id: str, reservation_id: str) -> Booking | None:
@@ -125,7 +137,7 @@ class MongoEquipment:
 
     async def _one(self, part: Part, site: str, *names: str) -> Document | None:
         with driver.translating():
-            return await self._parts[part].find_one({"_id": _id(site, *names), "site": site})
+            return await self._parts[part].find_one({"_id": _id(site, *names), "site": site}, session=driver.reading())
 
 
 def _id(site: str, *names: str) -> str:

@@ -40,12 +40,14 @@ class MongoProjects:
             ]
         newest_first = [(_CREATED, -1), (_PROJECT, -1)]
         with driver.translating():
-            found = self._views.find(query, {"rebases": 0}).sort(newest_first).limit(limit)
+            found = self._views.find(query, {"rebases": 0}, session=driver.reading()).sort(newest_first).limit(limit)
             return [_view(each) for each in await found.to_list(None)]
 
     async def get(self, site: str, project_id: str) -> ProjectView | None:
         with driver.translating():
-            document = await self._views.find_one({"_id": _id(site, project_id), "site": site})
+            document = await self._views.find_one(
+                {"_id": _id(site, project_id), "site": site}, session=driver.reading()
+            )
         return None if document is None else _view(document)
 
 

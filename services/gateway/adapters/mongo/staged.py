@@ -28,7 +28,9 @@ class MongoStaged:
     async def get(self, site: str, project_id: str) -> dict[Side, Batches]:
         ids = [_id(site, project_id, side) for side in Side]
         with driver.translating():
-            found = await self._batches.find({"_id": {"$in": ids}, "site": site}).to_list(None)
+            found = await self._batches.find({"_id": {"$in": ids}, "site": site}, session=driver.reading()).to_list(
+                None
+            )
         return {each.side: each for each in map(_read, found)}
 
 
