@@ -144,6 +144,13 @@ def test_what_nobody_published_cannot_be_retired() -> None:
     assert errors(retire(given(), Retire(BIKE))) == [("UNKNOWN_PRODUCT", "product_code")]
 
 
+def test_a_retirement_whose_shape_is_wrong_is_rejected_and_what_is_live_stands_last() -> None:
+    problem = publishing.Problem(code="INVALID_CODE", path="recipe_code", message="no code")
+    outcome = retire(given(recipe()), Retire(FRAME, (problem,)))
+    assert errors(outcome) == [("INVALID_CODE", "recipe_code")]
+    assert [type(message) for message in said(outcome)] == [PublicationRejected, RecipePublished]
+
+
 def test_what_is_allowed_is_a_set_and_part_of_the_content() -> None:
     def bike(*allowed: str) -> Publish:
         return replace(product("FRAME"), body={**product("FRAME").body, "allowed_recipes": list(allowed)})

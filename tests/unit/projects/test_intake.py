@@ -62,6 +62,12 @@ def codes(decision: Decision) -> list[str]:
     return [error.code for message in rejected for error in message.errors]
 
 
+def moved(decision: Decision) -> tuple[ProjectState | None, ProjectState, str]:
+    """From which state to which, and why, as the operators are told."""
+    (event,) = (each.message for each in decision.messages if isinstance(each.message, ProjectChanged))
+    return event.previous, event.state, event.cause
+
+
 def rejection(decision: Decision) -> tuple[str, int, Problem]:
     """Order, revision and problem of a rejection, as the ERP and the operators are told alike."""
     assert (decision.project, decision.effect) == (None, None)
@@ -78,6 +84,7 @@ def test_a_new_order_becomes_a_project_in_planning() -> None:
     assert after(decision).state is ProjectState.PLANNING
     assert types(decision) == [OrderAccepted, ProjectChanged]
     assert after(decision).id.startswith("A-1-")
+    assert moved(decision) == (None, ProjectState.PLANNING, "ordered")
 
 
 def test_two_sites_with_the_same_order_have_two_projects() -> None:
@@ -90,7 +97,9 @@ def test_the_same_request_again_says_nothing() -> None:
 
 
 def test_the_same_revision_with_another_body_is_a_conflict() -> None:
-    assert codes(requested(given(), order(quantity=3))) == ["REVISION_CONFLICT"]
+    text = "revision 1 is known with another body; send the change with a higher revision"
+    problem = Problem(code="REVISION_CONFLICT", path="revision", message=text)
+    assert rejection(requested(given(), order(quantity=3))) == ("A-1", 1, problem)
 
 
 def test_a_lower_revision_is_stale() -> None:
@@ -101,6 +110,13 @@ def test_a_higher_revision_replaces_what_is_still_planned() -> None:
     decision = requested(given(), order(revision=2, quantity=9, auto_activate=False))
     assert (after(decision).revision, after(decision).lines[0].quantity) == (2, 9)
     assert types(decision) == [OrderAccepted, ProjectChanged]
+    assert moved(decision) == (ProjectState.PLANNING, ProjectState.PLANNING, "revised")
+
+
+def test_a_revised_order_is_answered_under_the_message_that_revised_it() -> None:
+    later = replace(MAIN, causation_id="m-2")
+    decision = requested(given(), order(revision=2, auto_activate=False), later)
+    assert after(decision).asked_in() == "m-2"
 
 
 def test_a_planned_order_can_be_cancelled_once() -> None:

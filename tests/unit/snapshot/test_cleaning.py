@@ -36,6 +36,7 @@ def test_every_old_one_is_decided_and_none_that_is_referred_to_goes(
 def test_days_are_those_of_utc() -> None:
     ahead = timezone(timedelta(hours=9))
     assert day_of(datetime(2026, 11, 22, 3, tzinfo=ahead)) == datetime(2026, 11, 21, tzinfo=UTC)
+    assert day_of(datetime(2026, 11, 21, 23, 59, 58, 999, UTC)) == datetime(2026, 11, 21, tzinfo=UTC)
 
 
 def test_full_days_are_kept() -> None:

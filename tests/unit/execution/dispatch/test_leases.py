@@ -63,6 +63,7 @@ class TestBeginning:
         made_under_2 = Pieces(earlier=1, good=3, scrapped=1, fence=2)
 
         assert assignment(leased(pieces=made_under_2), 3, pieces=10).pieces == 6
+        assert assignment(leased(pieces=made_under_2), 2, pieces=10).pieces == 9, "what is said under 2 counts from 0"
 
     def test_a_revocation_names_the_lease_and_reaches_the_device(self) -> None:
         assert revoked(leased(device_type="press", leased_type="saw"), "cancelled") == TaskRevoked(

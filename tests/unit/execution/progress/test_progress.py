@@ -108,6 +108,7 @@ def test_an_ignored_report_says_what_was_wrong_with_it_beside() -> None:
     apply(on, [Reported(completed(1), CAUSE, NOW, warning="a field too many")], BACKOFF)
     (ignored,) = sent(on, execution.ReportIgnored)
     assert ignored.warning == "a field too many"  # type: ignore[attr-defined]
+    assert [each.cause for each in on.out] == [CAUSE]
 
 
 def test_another_sites_report_finds_no_task() -> None:
@@ -202,9 +203,13 @@ def test_an_execution_that_is_given_up_is_taken_from_other_devices() -> None:
 def test_scrap_ends_the_execution_and_plans_one_replacement() -> None:
     route = routing(DIAMOND)
     one = task(1, route, TaskState.COMPLETED, outcome="GOOD", begun=True)
-    on = when(in_hand(route, one, task(2, route), task(3, route)), completed(2, outcome="SCRAP"))
+    other = task(3, route, fresh_until=NOW, delayed_until=NOW)
+    on = when(in_hand(route, one, task(2, route), other), completed(2, outcome="SCRAP"))
     assert states(on) == {1: "COMPLETED", 2: "COMPLETED", 3: "CANCELLED"}
+    assert (on.tasks[other.id].fresh_until, on.tasks[other.id].delayed_until) == (None, None)
     assert counts(on) == {"scrapped": 1, "planned": 1}
+    assert [(fact["step"], fact["outcome"], fact["ends_execution"]) for fact in on.facts] == [(2, "SCRAP", True)]
+    assert {each.cause for each in on.out} == {CAUSE}
     revoked = sent(on, devices.TaskRevoked)
     assert [(message.task_id, message.fence) for message in revoked] == [("P/L/frame/1/3", 1)]  # type: ignore[attr-defined]
     assert not on.created
