@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from libs.contracts.base import Message
 from libs.contracts.topics import TOPICS
@@ -50,12 +51,12 @@ class FailingStore(MemoryStore):
 
 
 class Simulation(StageInMemory):
-    def __init__(self, seed: int, *, window: int) -> None:
+    def __init__(self, seed: int, *, window: int, **settings: Any) -> None:
         self.now = BEGIN
         self.random = random.Random(seed)
         self.calm = False
         """Nothing goes wrong any more."""
-        super().__init__(window=window, clock=lambda: self.now)
+        super().__init__(window=window, clock=lambda: self.now, **settings)
         self.lanes: dict[Lane, deque[Record]] = {}
         self._delivered: list[tuple[str, Record]] = []
 

@@ -17,18 +17,21 @@ from tests.simulation import Simulation
 from tests.unit.lamps import agree, all_said, bell, ordered, recounted
 from tests.unit.projects.participants import DEVICE_TYPES, master_data
 
-SLOTS = 2
+SHORT = {"lease_seconds": 3.0, "grace_seconds": 1.0, "silence_seconds": 4.0}
+"""A device that is not heard of for some rounds has lost what it held."""
+SLOTS = 1
 ORDERS = {"A-1": 3, "A-2": 2}
 """Lamps by order."""
 BY_HAND = (by_hand.HoldTask, by_hand.ReleaseTask, by_hand.RetryTask, by_hand.CompleteTask, by_hand.ScrapTask)
+DEVICES = tuple(f"{each}-{number}" for each in DEVICE_TYPES for number in (1, 2))
 MOST_ROUNDS = 400
 
 
 class Device:
     """It does what it is given sooner or later, says some things twice, and forgets others."""
 
-    def __init__(self, world: Simulation, device_type: str) -> None:
-        self.world, self.id, self.type = world, f"{device_type}-1", device_type
+    def __init__(self, world: Simulation, id_: str) -> None:
+        self.world, self.id, self.type = world, id_, id_.partition("-")[0]
         self.held: dict[str, devices.TaskAssigned] = {}
         self.begun: set[tuple[str, int]] = set()
         self._heard = 0
@@ -125,7 +128,7 @@ class People:
         device_type = self.world.random.choice(DEVICE_TYPES)
         if self.world.happens(0.5):
             state = self.world.random.choice(list(devices.DeviceState))
-            return devices.DeviceStateChanged(device_id=f"{device_type}-1", state=state)
+            return devices.DeviceStateChanged(device_id=self.world.random.choice(DEVICES), state=state)
         if self.world.happens(0.5):
             return equipment.HoldDeviceType(device_type=device_type, by="m", reason="dull")
         return equipment.ReleaseDeviceType(device_type=device_type, by="m")
@@ -136,13 +139,14 @@ class People:
             self.world.outside(projects.ResumeProject(project_id=project_id_of("main", order_id)))
         for each in DEVICE_TYPES:
             self.world.outside(equipment.ReleaseDeviceType(device_type=each, by="m"))
-            self.world.outside(devices.DeviceStateChanged(device_id=f"{each}-1", state=devices.DeviceState.IDLE))
+        for each in DEVICES:
+            self.world.outside(devices.DeviceStateChanged(device_id=each, state=devices.DeviceState.IDLE))
 
 
 class Shop:
     def __init__(self, seed: int) -> None:
-        self.world = Simulation(seed, window=4)
-        self.devices = [Device(self.world, each) for each in DEVICE_TYPES]
+        self.world = Simulation(seed, window=4, **SHORT)
+        self.devices = [Device(self.world, each) for each in DEVICES]
         self.people = People(self.world)
 
     async def opens(self) -> None:
@@ -173,12 +177,22 @@ class Shop:
         if self.world.random.random() < 0.4:
             await self.world.ticks()
         await self.slots_are_kept()
+        self.leases_follow_each_other()
 
     async def slots_are_kept(self) -> None:
         work = self.world.work("execution")
         for each in self.devices:
             live = await self.world.queues.live(work, "main", each.type)
             assert live.get(each.id, 0) <= SLOTS
+
+    def leases_follow_each_other(self) -> None:
+        """A fence is given to one device, and the next one is higher."""
+        given: dict[str, tuple[int, str]] = {}
+        for task in self.all(devices.TaskAssigned):
+            fence, device_id = given.get(task.task_id, (0, task.device_id))
+            again = (task.fence, task.device_id) == (fence, device_id)  # told once more after a reconnect
+            assert task.fence > fence or again
+            given[task.task_id] = task.fence, task.device_id
 
     async def becomes_calm(self) -> None:
         """Nothing goes wrong any more, and operators see to what is held."""
@@ -197,7 +211,8 @@ class Shop:
                 if task.state is TaskState.HELD:
                     ids = {"project_id": task.project_id, "task_id": task.id, "by": "m", "reason": "mended"}
                     self.world.outside(by_hand.RetryTask(**ids))
-            self.world.passes(5.0)
+            await self.settles()
+            self.world.passes(2.0)
             await self.world.ticks()
         raise AssertionError(f"still open: {self.open}, tasks {self.states()}")
 
