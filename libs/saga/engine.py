@@ -112,7 +112,7 @@ def advance(definition: Definition, saga: Saga, message: Message, now: datetime)
 
 def expire(definition: Definition, saga: Saga, now: datetime) -> tuple[Saga, list[Sent]]:
     """Send an overdue command again; after the last try, undo the step and those before it."""
-    if saga.status.ended or saga.deadline is None or saga.deadline > now:
+    if saga.deadline is None or saga.deadline > now:
         return saga, []
     step = definition.by_name[saga.step]
     if saga.status is SagaStatus.COMPENSATING:
@@ -207,7 +207,7 @@ def _command(definition: Definition, saga: Saga, step: Step) -> Sent:
     The participant may have replied and the reply be lost: under the old id it drops the command as a duplicate.
     """
     id_ = f"{saga.id}:{step.name}"
-    rounds = 0 if step.can_fail else (saga.attempt - 1) // step.tries
+    rounds = (saga.attempt - 1) // step.tries
     return Sent(f"{id_}:{rounds}" if rounds else id_, definition.command(step, saga.context))
 
 
