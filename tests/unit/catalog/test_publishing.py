@@ -98,6 +98,7 @@ def test_changed_content_is_the_next_version() -> None:
     assert entries[FRAME].sequence == 2
     back = publish(entries, recipe())
     assert back.entry is not None
+    assert back.is_new_version
     assert back.entry.version == 3
     assert back.entry.content_hash == given(recipe())[FRAME].content_hash
 

@@ -119,6 +119,13 @@ class TestReservations:
         (first,) = decide(stock, [FreeDevice(device(), 1, Availability((span,)))])
         assert first.source is mine
 
+    def test_an_orders_own_reservation_is_never_what_stands_in_its_way(self) -> None:
+        own = Span("R", ReservationKind.ORDER, NOW - timedelta(hours=1), NOW + timedelta(hours=1), "planner", "mine")
+        soon = Span("S", ReservationKind.MAINTENANCE, NOW + timedelta(seconds=9), NOW + timedelta(hours=1), "planner")
+        why = unfit(FreeDevice(device(), 1, Availability((own, soon))), Source(order("mine"), CHAIN, 1), NOW)
+        assert why is not None
+        assert "reserved for maintenance" in why
+
 
 def test_the_explanation_names_score_parts_and_why_the_best_others_lost() -> None:
     urgent = Source(order("U", priority=Priority.URGENT, deadline=NOW + timedelta(days=4)), CHAIN, 2)
