@@ -58,7 +58,7 @@ class Shop:
             floors = {}
             for site in sites:
                 fleet = self._fleet(site)
-                fleet.floor = floors[site] = RecordedFloor(fleet.floor.devices.values())
+                fleet.stations = floors[site] = RecordedFloor(fleet.stations.devices.values())
                 await fleets.enter_async_context(fleet)
             for site in sites:
                 for number in range(len(self.instance.jobs)):
