@@ -18,6 +18,7 @@ from services.gateway.domain.catalog import Item, Key, Kind, Version
 from services.gateway.domain.changes import Moment
 from services.gateway.domain.equipment import Booking, Device, DeviceCalendar, TypeHold, View
 from services.gateway.domain.equipment import Key as FloorKey
+from services.gateway.domain.listing import Position, ProjectFilter, ProjectSort
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
 from services.gateway.domain.sent import SentCommand
@@ -42,13 +43,6 @@ class Catalog(Protocol):
     async def version(self, key: Key, number: int) -> Version | None: ...
 
 
-class Position(NamedTuple):
-    """Where a project stands in the list."""
-
-    created_at: datetime
-    project_id: str
-
-
 class Projects(Protocol):
     """The read model of projects."""
 
@@ -57,8 +51,10 @@ class Projects(Protocol):
 
     async def save(self, work: Work, views: Iterable[ProjectView]) -> None: ...
 
-    async def page(self, site: str, after: Position | None, limit: int) -> Sequence[ProjectView]:
-        """The newest first, those after `after`; without their rebases, which no list shows and may be large."""
+    async def page(
+        self, site: str, wanted: ProjectFilter, sort: ProjectSort, after: Position | None, limit: int, now: datetime
+    ) -> Sequence[ProjectView]:
+        """Those after `after`; without their rebases, which no list shows and may be large."""
 
     async def get(self, site: str, project_id: str) -> ProjectView | None: ...
 

@@ -26,10 +26,11 @@ from services.gateway.domain.equipment import (
     View,
 )
 from services.gateway.domain.equipment import Key as FloorKey
+from services.gateway.domain.listing import Position, ProjectFilter, ProjectSort, position_in
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
 from services.gateway.domain.sent import SentCommand
-from services.gateway.ports import Change, ChangesLost, Passing, Position, Reading, Remembered
+from services.gateway.ports import Change, ChangesLost, Passing, Reading, Remembered
 
 
 class MemoryCatalog:
@@ -73,13 +74,16 @@ class MemoryProjects:
     async def save(self, work: Work, views: Iterable[ProjectView]) -> None:
         self._views.within(work.transaction).update({view.key: view for view in views})
 
-    async def page(self, site: str, after: Position | None, limit: int) -> Sequence[ProjectView]:
-        def position(view: ProjectView) -> Position:
-            return Position(view.project.created_at, view.project.project_id)
-
-        found = sorted((view for view in self._views.rows.values() if view.site == site), key=position, reverse=True)
-        page = [view for view in found if after is None or position(view) < after][:limit]
-        return [view.model_copy(update={"rebases": ()}) for view in page]
+    async def page(
+        self, site: str, wanted: ProjectFilter, sort: ProjectSort, after: Position | None, limit: int, now: datetime
+    ) -> Sequence[ProjectView]:
+        found = [view for view in self._views.rows.values() if view.site == site and wanted.takes(view.project, now)]
+        placed = sorted(((position_in(sort, view.project), view) for view in found), key=lambda each: each[0])
+        if sort.descending:
+            placed.reverse()
+        if after is not None:
+            placed = [each for each in placed if (each[0] < after if sort.descending else each[0] > after)]
+        return [view.model_copy(update={"rebases": ()}) for _, view in placed[:limit]]
 
     async def get(self, site: str, project_id: str) -> ProjectView | None:
         return self._views.rows.get((site, project_id))

@@ -2,23 +2,50 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Query
 from starlette.responses import Response
 
-from libs.contracts.base import Code, Positive
+from libs.contracts.base import Code, Positive, Priority
 from libs.contracts.erp import OrderRequested
-from libs.kernel.clock import rfc3339
+from libs.contracts.projects import ProjectState
+from libs.kernel.clock import utc_now
 from libs.kernel.ids import project_id_of
 from services.gateway.api import answers, examples, models
 from services.gateway.api.caller import Asks
-from services.gateway.api.lists import Cursor, Limit, cut, moment_of
+from services.gateway.api.lists import Cursor, Limit, bound_cursor, bound_position
 from services.gateway.api.posting import Posted
+from services.gateway.api.queries import TRUE_OR_FALSE
 from services.gateway.api.reading import JsonRoute
 from services.gateway.api.showing import Showing, location_of
 from services.gateway.commands import Command, Commands
+from services.gateway.domain.listing import POSITION_TYPES, ProjectFilter, ProjectSort, position_in
 from services.gateway.domain.outcomes import COMMAND_PREFIX, Result
 from services.gateway.domain.projects import fingerprint_of, has_asked, numbers
-from services.gateway.ports import Position, Projects
+from services.gateway.ports import Projects
+
+States = Annotated[tuple[ProjectState, ...], Query(description="only in one of these states")]
+Priorities = Annotated[tuple[Priority, ...], Query(description="only of one of these priorities")]
+Late = Annotated[
+    bool | None,
+    Query(description="only those whose deadline has passed and that have not ended; `false`: only the others"),
+    TRUE_OR_FALSE,
+]
+Beginning = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=100,
+        pattern="^[^\\x00]*$",
+        description="what the order id or `customer_ref` begins with, in upper or lower case",
+    ),
+]
+Sort = Annotated[
+    ProjectSort,
+    Query(
+        description="the newest, the earliest deadline (none: last), the most urgent, the least order id, or the last"
+        " changed first"
+    ),
+]
 
 _CONFLICTS = {"REVISION_CONFLICT", "STALE_REVISION"}
 
@@ -89,10 +116,27 @@ def projects_router(projects: Projects, showing: Showing, commands: Commands) ->
         return carried.answer(201 if outcome.created else 200, await showing.project(site, project_id))
 
     @router.get("", name="list projects", summary="List projects, the newest first", response_model=models.Projects)
-    async def list_page(caller: Asks, limit: Limit = 50, cursor: Cursor = None) -> models.Projects:
-        position = moment_of(cursor)
-        found = await projects.page(caller.site, None if position is None else Position(*position), limit + 1)
-        views, following = cut(found, limit, lambda v: (rfc3339(v.project.created_at), v.project.project_id))
+    async def list_page(
+        caller: Asks,
+        state: States = (),
+        priority: Priorities = (),
+        late: Late = None,
+        text: Beginning = None,
+        sort: Sort = ProjectSort.CREATED,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> models.Projects:
+        """A cursor goes on with the filter and the sort that it was made with. What comes in meanwhile disturbs no
+        page; a project whose sort value changes meanwhile moves, and may come again or not at all.
+        """
+        wanted = ProjectFilter(frozenset(state), frozenset(priority), late, text)
+        bound = {"state": sorted(wanted.states), "priority": sorted(wanted.priorities)}
+        bound |= {"late": late, "text": text, "sort": sort}
+        after = bound_position(cursor, bound, POSITION_TYPES[sort])
+        found = await projects.page(caller.site, wanted, sort, after, limit + 1, utc_now())
+        views = found[:limit]
+        more = len(found) > limit
+        following = bound_cursor(bound, position_in(sort, views[-1].project)) if more else None
         return models.Projects(items=[view.project for view in views], next=following)
 
     @router.get(

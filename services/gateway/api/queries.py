@@ -33,6 +33,16 @@ Pydantic alone would also take ` 5`, `+5`, `5.0` and `1_0`. In front of the boun
 """
 
 
+def _spelled(value: Any) -> Any:
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise PydanticCustomError("INVALID_VALUE", "should be true or false")
+    return value
+
+
+TRUE_OR_FALSE = BeforeValidator(_spelled)
+"""Annotates a Boolean in a query: written as in JSON, where Pydantic alone would also take `on`, `y` and `1`."""
+
+
 def query_check(dependant: Dependant) -> Callable[[QueryParams], None]:
     """A check of a query against the parameters that a route and its dependencies declare.
 

@@ -1,7 +1,8 @@
 """One behaviour of the ports, whichever adapter is behind them."""
 
+import random
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,8 @@ from services.gateway.domain.activation import Activation, Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
 from services.gateway.domain.equipment import Booking, Device, DeviceCalendar, Part, Told, TypeHold, View, view_of
 from services.gateway.domain.equipment import Key as FloorKey
+from services.gateway.domain.listing import Position as ProjectPosition
+from services.gateway.domain.listing import ProjectFilter, ProjectSort, position_in
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import Project, ProjectView, RebaseView
 from services.gateway.domain.sent import AskedOrder
@@ -46,7 +49,6 @@ from services.gateway.ports import (
     Equipment,
     Outcomes,
     Passing,
-    Position,
     Projects,
     Remembered,
     SentCommands,
@@ -57,6 +59,7 @@ from tests.unit.gateway.equipment import booked, calendar, cancelled, device, ex
 from tests.unit.gateway.world import sent
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ALL = ProjectFilter()
 
 
 @dataclass
@@ -208,22 +211,57 @@ class TestProjects:
         await self.save(ports, full)
 
         assert await ports.projects.get("main", "P") == full
-        assert await ports.projects.page("main", None, 9) == [full.model_copy(update={"rebases": ()})]
+        assert await self.page(ports) == [full.model_copy(update={"rebases": ()})]
 
     async def test_sites_do_not_meet(self, ports: Ports) -> None:
         await self.save(ports, view("P"), view("P", site="other"))
 
         assert await ports.projects.get("third", "P") is None
-        assert [each.site for each in await ports.projects.page("other", None, 9)] == ["other"]
+        assert [each.site for each in await self.page(ports, "other")] == ["other"]
+
+    async def page(
+        self,
+        ports: Ports,
+        site: str = "main",
+        wanted: ProjectFilter = ALL,
+        sort: ProjectSort = ProjectSort.CREATED,
+        after: ProjectPosition | None = None,
+        limit: int = 9,
+    ) -> Sequence[ProjectView]:
+        return await ports.projects.page(site, wanted, sort, after, limit, NOON)
 
     async def test_pages_begin_with_the_newest(self, ports: Ports) -> None:
         expected = [(minute, name) for minute in (3, 2, 1) for name in "CBA"]
         await self.save(ports, *(view(f"{name}{m}", created_at=NOON + timedelta(minutes=m)) for m, name in expected))
 
-        seen: list[ProjectView] = []
-        while page := await ports.projects.page("main", _position(seen), 2):
-            seen += page
-        assert [each.project.project_id for each in seen] == [f"{name}{minute}" for minute, name in expected]
+        seen = await self.all_pages(ports, ALL, ProjectSort.CREATED, 2)
+        assert [each.project_id for each in seen] == [f"{name}{minute}" for minute, name in expected]
+
+    async def all_pages(self, ports: Ports, wanted: ProjectFilter, sort: ProjectSort, limit: int) -> list[Project]:
+        seen: list[Project] = []
+        while page := await self.page(
+            ports, "main", wanted, sort, position_in(sort, seen[-1]) if seen else None, limit
+        ):
+            assert len(page) <= limit
+            seen += [each.project for each in page]
+        return seen
+
+    @pytest.mark.parametrize("sort", ProjectSort)
+    async def test_pages_in_every_order_under_every_filter(self, ports: Ports, sort: ProjectSort) -> None:
+        draw = random.Random(7)
+        projects = [_drawn(draw, n) for n in range(60)]
+        await self.save(ports, *(ProjectView(site="main", project=project) for project in projects))
+        await self.save(ports, ProjectView(site="other", project=projects[0]))
+        late = ProjectFilter(late=True)
+        found = {}
+        for wanted in (ALL, *FILTERS):
+            taken = [project for project in projects if wanted.takes(project, NOON)]
+            taken.sort(key=lambda project: position_in(sort, project), reverse=sort.descending)
+            for limit in (1, 7, 60):
+                assert await self.all_pages(ports, wanted, sort, limit) == taken, (wanted, limit)
+            found[wanted] = len(taken)
+        assert all(found.values()), found
+        assert found[late] + found[ProjectFilter(late=False)] == found[ALL] == 60
 
 
 class TestStaged:
@@ -246,8 +284,34 @@ class TestStaged:
         assert found == {("main", "P"): newer, ("other", "P"): other}
 
 
-def _position(seen: list[ProjectView]) -> Position | None:
-    return Position(seen[-1].project.created_at, seen[-1].project.project_id) if seen else None
+def _drawn(draw: random.Random, n: int) -> Project:
+    """A project that has much in common with others."""
+    minutes = [timedelta(minutes=draw.randrange(3)) for _ in range(3)]
+    return view(f"P{draw.randrange(10**6)}-{n}").project.model_copy(
+        update={
+            "order_id": f"{draw.choice(['PO', 'po', 'X.', 'X1'])}-{n}",
+            "state": draw.choice(list(ProjectState)),
+            "priority": draw.choice(list(Priority)),
+            "deadline": draw.choice([None, NOON + minutes[0] - timedelta(minutes=1)]),
+            "customer_ref": draw.choice([None, "Über-(1)", "über-(2)", "po"]),
+            "created_at": NOON + minutes[1],
+            "changed_at": NOON + minutes[2],
+        }
+    )
+
+
+FILTERS = (
+    ProjectFilter(states=frozenset({ProjectState.ACTIVE})),
+    ProjectFilter(states=frozenset({ProjectState.ACTIVE, ProjectState.PAUSED, ProjectState.COMPLETED})),
+    ProjectFilter(priorities=frozenset({Priority.HIGH, Priority.LOW})),
+    ProjectFilter(states=frozenset({ProjectState.ACTIVE, ProjectState.COMPLETED}), late=True),
+    ProjectFilter(late=True),
+    ProjectFilter(late=False),
+    ProjectFilter(text="pO"),
+    ProjectFilter(text="x."),
+    ProjectFilter(text="ÜBER-("),
+    ProjectFilter(priorities=frozenset({Priority.HIGH}), late=False, text="PO"),
+)
 
 
 class TestOutcomes:

@@ -177,7 +177,10 @@ def requests(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
         "by": st.text(max_size=3),
         "reason": st.text(max_size=3),
         "since": st.text(max_size=3) | st.datetimes().map(lambda moment: f"{moment.isoformat()}Z"),
-        "state": st.sampled_from(["IDLE", ""]),
+        "state": st.sampled_from(["IDLE", "ACTIVE", ""]),
+        "priority": st.sampled_from(["HIGH", "high"]),
+        "late": st.sampled_from(["true", "1"]),
+        "sort": st.sampled_from(["deadline", "-changed_at", "state"]),
         "device_type": st.sampled_from(["WELDER", ""]),
     }
     query = {name: known.get(name, st.text(max_size=8)) for name in operation.queries}
