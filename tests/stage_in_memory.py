@@ -32,6 +32,7 @@ from services.execution.orders.memory import (
 from services.execution.progress.memory import MemoryLedger
 from services.execution.settings import ExecutionSettings
 from services.gateway.adapters import memory as gateway
+from services.gateway.adapters.memory_dead_letters import MemoryDeadLetters
 from services.gateway.app import compose as compose_gateway
 from services.gateway.ports import ReadModels
 from services.insight.adapters.memory import MemoryEventStore
@@ -146,7 +147,7 @@ class StageInMemory(Stage):
         self._add(compose_insight(self._backends("insight"), events=self.events))
 
         catalog, projects, staged = gateway.MemoryCatalog(), gateway.MemoryProjects(), gateway.MemoryStaged()
-        self.read = ReadModels(catalog, projects, staged, gateway.MemoryEquipment())
+        self.read = ReadModels(catalog, projects, staged, gateway.MemoryEquipment(), MemoryDeadLetters())
         self._add(
             compose_gateway(
                 self._backends("gateway"),

@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Protocol, Self
@@ -64,6 +64,11 @@ class DeadLetter:
         topic = record.topic.removesuffix(SUFFIX).removeprefix(prefix)
         headers = tuple((name, value) for name, value in record.headers if value is not None)
         return cls(topic, record.partition, record.offset, record.key, record.value, headers, _arrival(record))
+
+    def with_reason(self, reason: str, at: datetime) -> Self:
+        """The same, for another reason than its headers say."""
+        told = ((f"{WHY}reason", reason.encode("utf-8", "replace")), (f"{WHY}at", rfc3339(at).encode()))
+        return replace(self, headers=(*self.headers, *told))
 
     @property
     def place(self) -> str:

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from libs.contracts import topics
 from libs.kernel.ids import new_id
 from libs.kernel.settings import Settings
+from libs.messaging.units import Requests
 from libs.runtime.service import Backends, Service, Step
 from services.gateway.adapters.mongo.answers import MongoAnswers
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.adapters.mongo.changes import MongoChanges
 from services.gateway.adapters.mongo.commands import MongoOutcomes, MongoSentCommands
+from services.gateway.adapters.mongo.dead_letters import MongoDeadLetters
 from services.gateway.adapters.mongo.equipment import MongoEquipment
 from services.gateway.adapters.mongo.projects import MongoProjects
 from services.gateway.adapters.mongo.staged import MongoStaged
@@ -17,12 +19,14 @@ from services.gateway.api.app import make_app
 from services.gateway.api.changes import names, render
 from services.gateway.api.showing import Showing, ShowingEquipment
 from services.gateway.commands import Commands
+from services.gateway.dead_letter_commands import DeadLetterCommands
+from services.gateway.dead_letter_handlers import DeadLetterProjection
 from services.gateway.equipment_handlers import EquipmentProjections
 from services.gateway.handlers import Projections
 from services.gateway.live import Live
 from services.gateway.ports import Answers, Changes, Outcomes, ReadModels, SentCommands
 from services.gateway.questions import Questions
-from services.gateway.routes import routes
+from services.gateway.routes import raw_routes, routes
 
 
 def build(settings: Settings | None = None) -> Service:
@@ -30,10 +34,10 @@ def build(settings: Settings | None = None) -> Service:
     catalog, projects = MongoCatalog(backends.database), MongoProjects(backends.database)
     staged, equipment = MongoStaged(backends.database), MongoEquipment(backends.database)
     outcomes, sent = MongoOutcomes(backends.database), MongoSentCommands(backends.database)
-    answers = MongoAnswers(backends.database)
-    read = ReadModels(catalog, projects, staged, equipment)
+    answers, letters = MongoAnswers(backends.database), MongoDeadLetters(backends.database)
+    read = ReadModels(catalog, projects, staged, equipment, letters)
     changes = MongoChanges(backends.client, backends.database, names(equipment), new_id())
-    prepare = tuple(each.prepare for each in (changes, catalog, projects, equipment, outcomes, sent, answers))
+    prepare = tuple(each.prepare for each in (changes, catalog, projects, equipment, outcomes, sent, answers, letters))
     return compose(backends, read=read, outcomes=outcomes, sent=sent, answers=answers, changes=changes, prepare=prepare)
 
 
@@ -50,6 +54,8 @@ def compose(
     """The service on any adapters of its ports."""
     commands = Commands(backends.publisher, sent, outcomes, backends.tracer, backends.metrics)
     questions = Questions(commands, answers)
+    requests = Requests("gateway", backends.store, backends.publisher, backends.metrics)
+    dead_letters = DeadLetterCommands(read.dead_letters, sent, outcomes, requests)
     showing = render(Showing(read.projects, read.staged), ShowingEquipment(read.equipment))
     live = Live(changes, names(read.equipment), showing)
     return Service(
@@ -58,6 +64,7 @@ def compose(
             Projections(read.catalog, read.projects, read.staged, outcomes),
             EquipmentProjections(read.equipment, answers, outcomes),
         ),
+        raw_subscriptions=raw_routes(DeadLetterProjection(read.dead_letters, backends.prefix)),
         publishes=(
             topics.CATALOG_COMMANDS,
             topics.ERP_ORDERS,
@@ -68,5 +75,5 @@ def compose(
         ),
         prepare=prepare,
         beside=(live.run,),
-        app=lambda kernel_routes: make_app(kernel_routes, read, commands, questions, changes, live),
+        app=lambda kernel_routes: make_app(kernel_routes, read, commands, questions, dead_letters, changes, live),
     )

@@ -16,6 +16,7 @@ from libs.messaging.work import Work
 from services.gateway.domain.activation import Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
 from services.gateway.domain.changes import Moment
+from services.gateway.domain.dead_letters import Group, LetterState, LetterView, Wanted
 from services.gateway.domain.equipment import Booking, Device, DeviceCalendar, TypeHold, View
 from services.gateway.domain.equipment import Key as FloorKey
 from services.gateway.domain.listing import Position, ProjectFilter, ProjectSort
@@ -106,6 +107,45 @@ class Equipment(Protocol):
     async def calendar(self, site: str, device_id: str) -> DeviceCalendar | None: ...
 
 
+class LetterPosition(NamedTuple):
+    """Where a dead letter stands in the list, and a group by its newest."""
+
+    at: datetime
+    dead_letter_id: str
+
+
+class DeadLetters(Protocol):
+    """The dead letters of every topic, kept as long as Kafka keeps them; lists begin with the newest."""
+
+    async def add(self, work: Work, views: Iterable[LetterView]) -> None:
+        """Keep those that are not kept yet."""
+
+    async def load(self, work: Work, site: str, ids: Collection[str]) -> dict[str, LetterView]: ...
+
+    async def decide(self, work: Work, views: Iterable[LetterView]) -> None:
+        """Keep what was decided about dead letters that are kept."""
+
+    async def page(
+        self, site: str, wanted: Wanted, state: LetterState | None, after: LetterPosition | None, limit: int
+    ) -> Sequence[LetterView]:
+        """Those after `after`; without their records, which may be large."""
+
+    async def get(self, site: str, id_: str) -> LetterView | None: ...
+
+    async def groups(
+        self, site: str, wanted: Wanted, state: LetterState | None, after: LetterPosition | None, limit: int
+    ) -> Sequence[Group]:
+        """Those whose newest is after `after`."""
+
+    async def count_open(self, site: str, wanted: Wanted) -> int: ...
+
+    async def open_ones(self, site: str, wanted: Wanted, limit: int) -> Sequence[tuple[str, int]]:
+        """Ids and sizes, the oldest first."""
+
+    async def decided_by(self, site: str, command_id: str) -> int:
+        """How many a command has decided about."""
+
+
 @dataclass(frozen=True)
 class ReadModels:
     """What requests are answered from."""
@@ -114,6 +154,7 @@ class ReadModels:
     projects: Projects
     staged: Staged
     equipment: Equipment
+    dead_letters: DeadLetters
 
 
 class Answers(Protocol):

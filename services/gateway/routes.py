@@ -3,7 +3,8 @@
 from typing import get_args
 
 from libs.contracts import by_hand, catalog, execution, explanation, projects, task_generation, topics
-from libs.messaging.routes import Subscription
+from libs.messaging.routes import RawSubscription, Subscription
+from services.gateway.dead_letter_handlers import DeadLetterProjection
 from services.gateway.domain.equipment import Told
 from services.gateway.domain.outcomes import TaskWord
 from services.gateway.equipment_handlers import EquipmentProjections, FloorRefusal
@@ -52,3 +53,13 @@ def routes(projections: Projections, floor_projections: EquipmentProjections) ->
         ),
         Subscription(topics.EXECUTION_ANSWERS, {explanation.TaskExplained: floor_projections.on_answers}),
     )
+
+
+DEAD_LETTERS_AT_ONCE = 50
+"""Dead letters in one transaction: each may be as large as a document may be."""
+
+
+def raw_routes(dead_letters: DeadLetterProjection) -> tuple[RawSubscription, ...]:
+    """The dead letters of every topic, all by one consumer."""
+    names = tuple(topic.dead_letters for topic in topics.fixed_topics() if not topic.outgoing)
+    return (RawSubscription("dead-letters", names, dead_letters.on_records, DEAD_LETTERS_AT_ONCE),)

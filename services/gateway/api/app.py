@@ -8,6 +8,7 @@ from services.gateway.api import PREFIX, docs, problems
 from services.gateway.api.answers import READING
 from services.gateway.api.catalog import RESOURCES, catalog_router
 from services.gateway.api.commands import commands_router
+from services.gateway.api.dead_letters import dead_letters_router
 from services.gateway.api.device_types import device_types_router
 from services.gateway.api.devices import devices_router
 from services.gateway.api.openapi import DESCRIPTION, TAGS, TITLE, Api
@@ -18,13 +19,20 @@ from services.gateway.api.steering import steering_router
 from services.gateway.api.stream import stream_router
 from services.gateway.api.tasks import tasks_router
 from services.gateway.commands import Commands
+from services.gateway.dead_letter_commands import DeadLetterCommands
 from services.gateway.live import Live
 from services.gateway.ports import Changes, ReadModels
 from services.gateway.questions import Questions
 
 
 def make_app(
-    kernel_routes: list[Any], read: ReadModels, commands: Commands, questions: Questions, changes: Changes, live: Live
+    kernel_routes: list[Any],
+    read: ReadModels,
+    commands: Commands,
+    questions: Questions,
+    dead_letters: DeadLetterCommands,
+    changes: Changes,
+    live: Live,
 ) -> Api:
     """A new resource is a router in this package, a line here, and the scopes of its routes in `caller.SCOPES`."""
     app = Api(
@@ -52,6 +60,7 @@ def make_app(
     api.include_router(devices_router(equipment, commands))
     api.include_router(reservations_router(equipment, read.projects, commands))
     api.include_router(calendar_router(equipment, commands))
+    api.include_router(dead_letters_router(read.dead_letters, dead_letters))
     api.include_router(stream_router(live))
     app.include_router(api)
     return app

@@ -72,3 +72,33 @@ CALENDAR: dict[str, Any] = {
     "exceptions": [{"date": "2027-05-06", "shifts": []}],
     "by": "m.keller",
 }
+
+REPLAY: dict[str, Any] = {"by": "m.keller", "reason": "the recipe is published now"}
+
+EDITED: dict[str, Any] = {
+    "value": {
+        "task_id": "PO-1001-2d9a4c11f0b7/10/FRAME/1/2",
+        "fence": 1,
+        "device_id": "W-1",
+        "project_id": "PO-1001-2d9a4c11f0b7",
+        "outcome": "GOOD",
+        "at": "2027-02-01T08:15:30Z",
+    },
+    "headers": {"ce_type": "device.task.completed.v1"},
+    "by": "m.keller",
+    "reason": "the gateway wrote the time without an offset",
+}
+
+DISCARD: dict[str, Any] = {"by": "m.keller", "reason": "a test of the gateway's supplier"}
+
+REPLAY_SEVERAL: dict[str, Any] = {
+    "where": {"topic": "devices.reports.v1", "error": "Unreadable"},
+    "expected": 12,
+    "by": "m.keller",
+}
+
+DISCARD_SEVERAL: dict[str, Any] = {
+    "where": {"topic": "devices.reports.v1", "type": "device.task.paused.v1"},
+    "expected": 240,
+    "reason": "no device needs an answer to these",
+}

@@ -24,6 +24,7 @@ TAGS = [
     {"name": "commands", "description": "What became of what was asked for, for a day."},
     {"name": "tasks", "description": "Single steps of executions: why they wait, and what operators say of them."},
     {"name": "live", "description": "What changes, told as it does."},
+    {"name": "dead letters", "description": "What could not be read or applied, and another try at it."},
     {"name": "devices", "description": "The machines: their states, holds, reservations and calendars."},
 ]
 

@@ -7,11 +7,13 @@ from jsonschema import Draft202012Validator
 
 from libs.kernel.ids import project_id_of
 from tests.unit.gateway.equipment import TASK
+from tests.unit.gateway.letters import buried, view_of
 from tests.unit.gateway.world import World
 
 WORLD = World()
 DOCUMENT: dict[str, Any] = WORLD.app.openapi()
 PROJECT = project_id_of("main", "PO-1")
+BURIED = buried()
 
 THERE = {
     "code": "WELDER",
@@ -20,6 +22,7 @@ THERE = {
     "device_id": "W-1",
     "reservation_id": "R-1",
     "command_id": "cmd-1",
+    "dead_letter_id": view_of(BURIED).id,
 }
 """A value of every path parameter."""
 

@@ -40,7 +40,17 @@ from services.gateway.api.caller import SCOPES
 from services.gateway.domain.paging import write_cursor
 from tests.searching import examples
 from tests.unit.gateway.asking import WELDERS
-from tests.unit.gateway.document import DOCUMENT, EVERY, OPERATIONS, PROJECT, WORLD, Operation, validator
+from tests.unit.gateway.document import (
+    BURIED,
+    DOCUMENT,
+    EVERY,
+    OPERATIONS,
+    PROJECT,
+    THERE,
+    WORLD,
+    Operation,
+    validator,
+)
 from tests.unit.gateway.equipment import (
     TASK,
     booked,
@@ -137,6 +147,7 @@ NAMES = {
     "{reservation_id}": st.sampled_from(["R-1"]) | CODE,
 }
 
+    "{dead_letter_id}": st.sampled_from([THERE["dead_letter_id"]]) | CODE,
 
 @st.composite
 def bodies(draw: st.DrawFn, operation: Operation) -> bytes | None:
@@ -177,7 +188,7 @@ def requests(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
         "by": st.text(max_size=3),
         "reason": st.text(max_size=3),
         "since": st.text(max_size=3) | st.datetimes().map(lambda moment: f"{moment.isoformat()}Z"),
-        "state": st.sampled_from(["IDLE", "ACTIVE", ""]),
+        "state": st.sampled_from(["IDLE", "ACTIVE", "OPEN", ""]),
         "priority": st.sampled_from(["HIGH", "high"]),
         "late": st.sampled_from(["true", "1"]),
         "sort": st.sampled_from(["deadline", "-changed_at", "state"]),
@@ -264,6 +275,7 @@ async def _ask(request: dict[str, Any], mood: int) -> httpx.Response:
         await WORLD.hear(event, sequence=1)
     await WORLD.kept.remember(sent(), "/p", None, "")
     WORLD.answer = _moody(mood)
+    await WORLD.bury(BURIED)
     async with WORLD.client() as client:
         client.base_url = httpx.URL("http://test")
         answer = await client.request(**request)

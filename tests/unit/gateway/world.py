@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from libs.contracts.task_generation import GenerationPlanned
 from libs.kernel.ids import project_id_of
 from libs.messaging.memory import MemoryStore
 from libs.messaging.records import Cause, Incoming, RawRecord, Record, encode
+from libs.messaging.units import Requests
 from libs.messaging.work import Work
 from libs.observability.health import Health
 from libs.observability.http import routes
@@ -42,10 +44,14 @@ from services.gateway.adapters.memory import (
     MemorySentCommands,
     MemoryStaged,
 )
+from services.gateway.adapters.memory_dead_letters import MemoryDeadLetters
 from services.gateway.api.app import make_app
 from services.gateway.api.changes import names, render
 from services.gateway.api.showing import Showing, ShowingEquipment
 from services.gateway.commands import Commands
+from services.gateway.dead_letter_commands import DeadLetterCommands
+from services.gateway.dead_letter_handlers import DeadLetterProjection
+from services.gateway.domain.dead_letters import Wanted
 from services.gateway.domain.outcomes import Result
 from services.gateway.domain.sent import SentCommand
 from services.gateway.equipment_handlers import EquipmentProjections
@@ -53,6 +59,7 @@ from services.gateway.handlers import Projections
 from services.gateway.live import Live
 from services.gateway.ports import ReadModels
 from services.gateway.questions import Questions
+from services.gateway.routes import raw_routes
 from services.gateway.routes import routes as gateway_routes
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -68,6 +75,16 @@ class Away:
         await asyncio.Event().wait()
 
 
+@dataclass
+class Replayed:
+    """Where replayed records go, which need not be readable."""
+
+    world: "World"
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        self.world.replayed += records
+
+
 class World:
     """One gateway. `answer` plays the other services: the events that a command leads to."""
 
@@ -79,19 +96,24 @@ class World:
             Projections(self.catalog, self.projects, self.staged, self.outcomes),
             EquipmentProjections(self.equipment, self.answers, self.outcomes),
         )
+        self.letters = MemoryDeadLetters()
+        [self.raw] = raw_routes(DeadLetterProjection(self.letters, "t1."))
         self.store = MemoryStore()
         self.metrics = Metrics("gateway")
         self.sent: list[Incoming[Any]] = []
+        self.replayed: list[Record] = []
         self.forget()
         commands = Commands(self, self.kept, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
+        requests = Requests("gateway", self.store, Replayed(self), self.metrics, lambda: NOON)
         self.changes = MemoryChanges()
         showing = render(Showing(self.projects, self.staged), ShowingEquipment(self.equipment))
         self.live = live = Live(self.changes, names(self.equipment), showing)
         self.app = make_app(
             routes(Health(), self.metrics),
-            ReadModels(self.catalog, self.projects, self.staged, self.equipment),
+            ReadModels(self.catalog, self.projects, self.staged, self.equipment, self.letters),
             commands,
             Questions(commands, self.answers, seconds=0.05),
+            DeadLetterCommands(self.letters, self.kept, self.outcomes, requests),
             self.changes,
             live,
         )
@@ -106,9 +128,11 @@ class World:
             self.outcomes,
             self.kept,
             self.answers,
+            self.letters,
         ):
             vars(store).update(vars(type(store)()))
         self.sent.clear()
+        self.replayed.clear()
         self.something_sent = asyncio.Event()
         self.answer: Callable[[Incoming[Any]], Iterable[Answer]] = lambda command: ()
         self.publisher: Any = self
@@ -139,6 +163,12 @@ class World:
             for handler, messages in subscription.runs(run):
                 await handler(messages, work)
             assert not work.outgoing
+
+    async def bury(self, *records: RawRecord) -> list[str]:
+        """Take dead letters in, all as one run; the ids of all there are of the main site, the newest first."""
+        async with self.store.transaction() as transaction:
+            await self.raw.handler(records, Work(transaction, "/gateway", NOON))
+        return [view.id for view in await self.letters.page("main", Wanted(), None, None, 1000)]
 
     @asynccontextmanager
     async def client(self, headers: Mapping[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
