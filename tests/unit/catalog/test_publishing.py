@@ -14,7 +14,7 @@ from libs.contracts.catalog import (
 )
 from services.catalog.domain import publishing
 from services.catalog.domain.entries import Entry, Key, Kind
-from services.catalog.domain.problems import MOST_PROBLEMS
+from services.catalog.domain.problems import MOST_PROBLEMS, capped
 from services.catalog.domain.publishing import Outcome, Publish, Retire, publish, retire
 
 FRAME = Key(Kind.RECIPE, "FRAME")
@@ -224,4 +224,12 @@ def test_a_huge_mistake_is_still_answered() -> None:
     outcome = publish(given(), recipe(step(1, depends_on=list(range(2, 5000)))))
     found = errors(outcome)
     assert len(found) == MOST_PROBLEMS + 1
-    assert found[-1][0] == "AND_MORE"
+    assert found[-1] == ("AND_MORE", "")
+
+
+def test_one_problem_beyond_the_most_is_told_as_one_more() -> None:
+    problem = publishing.Problem(code="UNKNOWN_STEP", path="steps", message="there is no step 7")
+    assert capped((problem,) * MOST_PROBLEMS) == (problem,) * MOST_PROBLEMS
+    told = capped((problem,) * (MOST_PROBLEMS + 1))
+    assert len(told) == MOST_PROBLEMS + 1
+    assert told[-1].message == "1 more are not listed"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from libs.contracts.base import Problem
 from libs.contracts.canonical import canonical_json
-from services.catalog.domain import products, recipes
+from services.catalog.domain import parameters, products, recipes
 from services.catalog.domain.cycles import cycles
 from services.catalog.domain.entries import Entry, Key, Kind
 from tests.searching import examples
@@ -85,8 +85,8 @@ def test_circles_through_one_step_are_all_named() -> None:
 
 
 def test_what_has_no_shape_is_passed_over_and_the_rest_is_checked() -> None:
-    assert found("nonsense", step("two"), step(None, [True, "x"]), {"step": 4, "depends_on": [8]}) == [
-        ("UNKNOWN_STEP", "steps[3].depends_on[0]")
+    assert found("nonsense", step("two"), step(None, [True, "x"]), {"step": 4, "depends_on": ["x", 8]}) == [
+        ("UNKNOWN_STEP", "steps[3].depends_on[1]")
     ]
     assert list(recipes.problems({"steps": "none"}, {})) == []
     assert list(recipes.problems({}, {})) == []
@@ -98,6 +98,18 @@ def test_parameters_that_no_database_holds_are_named() -> None:
         deep = {"x": deep}
     codes = [code for code, _ in found(step(1, parameters={"a\0b": 1, "deep": deep, "$ok": {"a.b": None}}))]
     assert codes == ["INVALID_NAME", "TOO_DEEP"]
+
+
+def test_lists_within_lists_are_as_deep_as_objects() -> None:
+    def nested(levels: int) -> Any:
+        deep: Any = 1
+        for _ in range(levels):
+            deep = [deep]
+        return deep
+
+    assert found(step(1, parameters=nested(parameters.DEEPEST_NESTING))) == []
+    [(code, path)] = found(step(1, parameters=nested(parameters.DEEPEST_NESTING + 1)))
+    assert (code, path) == ("TOO_DEEP", "steps[0].parameters" + "[0]" * (parameters.DEEPEST_NESTING + 1))
 
 
 def test_a_thousand_steps_in_a_row_are_no_cycle() -> None:

@@ -119,6 +119,16 @@ def test_what_does_not_allow_each_other_any_more_is_refused() -> None:
     assert isinstance(resolving.resolve(entries, order({"recipe_code": "FRAME"})), OrderResolved), "no product is named"
 
 
+def test_why_a_product_cannot_be_made_names_the_product_and_its_recipe() -> None:
+    entries = known(recipe("FRAME", live=False), product("BIKE", ("FRAME", 1), allowed_recipes=[]))
+    answer = resolving.resolve(entries, order({"product_code": "BIKE"}))
+    assert isinstance(answer, OrderUnresolvable)
+    assert [error.message for error in answer.errors] == [
+        "product 'BIKE': the recipe 'FRAME' is retired",
+        "product 'BIKE': the recipe 'FRAME' is not among the allowed_recipes of product 'BIKE'",
+    ]
+
+
 def test_steps_without_their_device_type_are_named_one_by_one() -> None:
     steps = [{**STEPS[0], "step": number, "device_type": name} for number, name in [(1, "saw"), (2, "jig"), (7, "jig")]]
     entries = known(recipe("FRAME", steps=steps), product("BIKE", ("FRAME", 1)))

@@ -1,5 +1,7 @@
 """Counters become numbers for the ERP, refills for task generation, and completion."""
 
+from datetime import timedelta
+
 from libs.contracts.execution import WorkOrderCompleted, WorkOrderHalted, WorkOrderProgressed
 from libs.contracts.task_generation import GenerateTasks
 from services.execution.orders.domain.settlement import settle
@@ -94,6 +96,14 @@ def test_the_order_is_complete_when_every_recipe_is() -> None:
     ((message, _),) = messages
     assert isinstance(message, WorkOrderCompleted)
     assert (after.state, after.completed_at) == (WorkOrderState.COMPLETED, NOW)
+    assert (message.started_at, message.completed_at) == (NOW, NOW)
+
+
+def test_an_order_of_which_nothing_was_counted_has_not_started() -> None:
+    after, _, _ = settle(with_plan(begun=0), {}, ROUTINGS, 10, NOW, 1000)
+    assert after.started_at is None
+    begun = with_plan().model_copy(update={"started_at": NOW - timedelta(hours=1)})
+    assert settle(begun, SCRAP, ROUTINGS, 10, NOW, 1000)[0].started_at == NOW - timedelta(hours=1)
 
 
 def test_produced_pieces_are_whole_and_limited_by_the_slowest_recipe() -> None:
