@@ -4,11 +4,12 @@ import base64
 import json
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from libs.contracts.base import Data, Problem, Text
+from libs.contracts.texts import prose
 from services.gateway.api.lists import Page
 from services.gateway.domain.dead_letters import DeadLetter, Group, LetterState, LetterView, Wanted
 
@@ -17,6 +18,10 @@ MOST_AT_ONCE = 10_000
 
 LONGEST_PART = 1000
 """Characters of an offending part."""
+
+
+Given = Annotated[str, Field(min_length=1), AfterValidator(prose)]
+"""A reason that has to be given; one that is too long is cut."""
 
 
 class Encoding(StrEnum):
@@ -73,7 +78,7 @@ class Replay(ByWhom):
 
 
 class Discard(ByWhom):
-    reason: Text = Field(min_length=1, description="why; it stands with the dead letter")
+    reason: Given = Field(description="why; it stands with the dead letter")
 
 
 class Several(ByWhom):
@@ -90,7 +95,7 @@ class ReplaySeveral(Several):
 
 
 class DiscardSeveral(Several):
-    reason: Text = Field(min_length=1, description="why; it stands with each")
+    reason: Given = Field(description="why; it stands with each")
 
 
 class Decided(Data):
