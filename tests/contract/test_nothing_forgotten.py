@@ -5,6 +5,8 @@ Examples of messages and their older versions: test_examples.py; messages of eve
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +48,21 @@ def read_from_the_environment(module: ast.Module) -> Iterator[str]:
         for each in looked_up:
             if isinstance(each, ast.Constant) and NAME.fullmatch(str(each.value)):
                 yield each.value
+
+
+def test_importing_the_contracts_registers_the_messages_of_every_module() -> None:
+    decorated = re.compile(r"^@message\(", re.MULTILINE)
+    folder = ROOT / "libs" / "contracts"
+    written = {path.stem for path in folder.glob("*.py") if decorated.search(path.read_text())}
+    # In a fresh process: this one has imported every module, by way of the services and their tests.
+    print_modules = (
+        "import libs.contracts; from libs.contracts.base import all_messages;"
+        "print(*{cls.__module__.rpartition('.')[2] for cls in all_messages().values()})"
+    )
+    run = subprocess.run([sys.executable, "-c", print_modules], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert "execution" in written
+    assert set(run.stdout.split()) == written
 
 
 def test_every_topic_is_owned_by_a_service_that_there_is() -> None:
