@@ -136,7 +136,7 @@ class DeadLetterCommands:
                 decision = _decision(asked, command_id, work.now)
                 await self._letters.decide(work, [decided(view, state, decision) for view in views])
                 if state is LetterState.REPLAYED:
-                    for view in sorted(views, key=lambda view: (view.letter.at, view.letter.offset)):
+                    for view in sorted(views, key=lambda view: ids.index(view.id)):
                         work.send_as_is(Record(*as_it_came(view)))
                 await self._settle(work, site, command_id)
                 return len(views)

@@ -140,7 +140,7 @@ class DeadLetters(Protocol):
     async def count_open(self, site: str, wanted: Wanted) -> int: ...
 
     async def open_ones(self, site: str, wanted: Wanted, limit: int) -> Sequence[tuple[str, int]]:
-        """Ids and sizes, the oldest first."""
+        """Ids and sizes, the oldest first; those of the same moment as they lie on their topic."""
 
     async def decided_by(self, site: str, command_id: str) -> int:
         """How many a command has decided about."""

@@ -60,7 +60,8 @@ class MemoryDeadLetters:
         return len(self._found(site, wanted, LetterState.OPEN))
 
     async def open_ones(self, site: str, wanted: Wanted, limit: int) -> Sequence[tuple[str, int]]:
-        found = sorted(self._found(site, wanted, LetterState.OPEN), key=_position)
+        found = self._found(site, wanted, LetterState.OPEN)
+        found.sort(key=lambda view: (view.letter.at, view.letter.offset, view.id))
         return [(view.id, view.letter.size) for view in found[:limit]]
 
     async def decided_by(self, site: str, command_id: str) -> int:

@@ -11,6 +11,7 @@ from services.gateway.ports import LetterPosition
 
 _AT, _STATE, _COMMAND = "letter.at", "letter.state", "letter.decision.command_id"
 _NEWEST_FIRST = [(_AT, -1), ("_id", -1)]
+_AS_THEY_LIE = [(_AT, 1), ("letter.offset", 1), ("_id", 1)]
 
 
 class MongoDeadLetters:
@@ -101,7 +102,7 @@ class MongoDeadLetters:
         query = _query(site, wanted, LetterState.OPEN)
         fields = {"letter.dead_letter_id": 1, "letter.size": 1}
         with driver.translating():
-            found = await self._letters.find(query, fields).sort([(_AT, 1), ("_id", 1)]).limit(limit).to_list(None)
+            found = await self._letters.find(query, fields).sort(_AS_THEY_LIE).limit(limit).to_list(None)
         return [(each["letter"]["dead_letter_id"], each["letter"]["size"]) for each in found]
 
     async def decided_by(self, site: str, command_id: str) -> int:
