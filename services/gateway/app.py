@@ -56,7 +56,7 @@ def compose(
     questions = Questions(commands, answers)
     requests = Requests("gateway", backends.store, backends.publisher, backends.metrics)
     dead_letters = DeadLetterCommands(read.dead_letters, sent, outcomes, requests)
-    showing = render(Showing(read.projects, read.staged), ShowingEquipment(read.equipment))
+    showing = render(Showing(read.projects, read.staged), ShowingEquipment(read.equipment), read.dead_letters)
     live = Live(changes, names(read.equipment), showing)
     return Service(
         backends,

@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+from services.gateway.api.dead_letter_models import shown as shown_letter
 from services.gateway.api.problems import ApiProblem
 from services.gateway.api.showing import Showing, ShowingEquipment
 from services.gateway.domain.changes import Kind, Thing
 from services.gateway.domain.equipment import Part
 from services.gateway.live import Names, Render, Shown
-from services.gateway.ports import Equipment
+from services.gateway.ports import DeadLetters, Equipment
 
 DEVICES_AT_ONCE = 500
 
@@ -38,10 +39,11 @@ def names(equipment: Equipment) -> Mapping[str, Names]:
         Part.DEVICE.value: of(Kind.DEVICE),
         Part.CALENDAR.value: of(Kind.DEVICE),
         Part.DEVICE_TYPE.value: of_device_type,
+        "dead_letters": of(Kind.DEAD_LETTER),
     }
 
 
-def render(showing: Showing, equipment: ShowingEquipment) -> Render:
+def render(showing: Showing, equipment: ShowingEquipment, letters: DeadLetters) -> Render:
     """A thing as a GET shows it, in the same bytes."""
 
     async def project(site: str, id_: str) -> Shown:
@@ -52,7 +54,15 @@ def render(showing: Showing, equipment: ShowingEquipment) -> Render:
         shown = await equipment.device(site, id_)
         return Shown(shown.model_dump_json().encode(), device_type=shown.device_type)
 
-    by_kind: dict[Kind, Callable[[str, str], Awaitable[Shown]]] = {Kind.PROJECT: project, Kind.DEVICE: device}
+    async def dead_letter(site: str, id_: str) -> Shown | None:
+        view = await letters.get(site, id_)
+        return None if view is None else Shown(shown_letter(view).model_dump_json().encode())
+
+    by_kind: dict[Kind, Callable[[str, str], Awaitable[Shown | None]]] = {
+        Kind.PROJECT: project,
+        Kind.DEVICE: device,
+        Kind.DEAD_LETTER: dead_letter,
+    }
 
     async def shown(thing: Thing) -> Shown | None:
         try:

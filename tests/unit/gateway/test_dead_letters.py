@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from libs.messaging.records import Illegible
+from services.gateway.api.changes import names
+from services.gateway.domain.changes import Kind, Thing
 from tests.unit.gateway.asking import codes, get
 from tests.unit.gateway.letters import HEADERS, NO_OFFSET, TRACE, buried
 from tests.unit.gateway.world import World
@@ -87,6 +89,16 @@ class TestOne:
         for path, site in ((f"{PATH}/{'0' * 32}", "main"), (f"{PATH}/{id_}", "north"), (f"{PATH}/x", "main")):
             answer = await get(world, path, site)
             assert (answer.status_code, codes(answer)) == (404, [("UNKNOWN_DEAD_LETTER", "path.dead_letter_id")])
+
+    async def test_the_live_stream_shows_it_as_a_get_does(self, world: World) -> None:
+        [id_] = await world.bury(buried())
+        shown = await world.rendered(Thing(Kind.DEAD_LETTER, "main", id_))
+
+        assert shown is not None
+        assert shown.data == (await get(world, f"{PATH}/{id_}")).content
+        assert await world.rendered(Thing(Kind.DEAD_LETTER, "north", id_)) is None
+        [thing] = await names(world.equipment)["dead_letters"](f"main/{id_}")
+        assert thing == Thing(Kind.DEAD_LETTER, "main", id_)
 
     async def test_the_same_record_again_is_the_same_dead_letter(self, world: World) -> None:
         record = buried()

@@ -106,7 +106,8 @@ class World:
         commands = Commands(self, self.kept, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
         requests = Requests("gateway", self.store, Replayed(self), self.metrics, lambda: NOON)
         self.changes = MemoryChanges()
-        showing = render(Showing(self.projects, self.staged), ShowingEquipment(self.equipment))
+        showing = render(Showing(self.projects, self.staged), ShowingEquipment(self.equipment), self.letters)
+        self.rendered = showing
         self.live = live = Live(self.changes, names(self.equipment), showing)
         self.app = make_app(
             routes(Health(), self.metrics),
