@@ -33,8 +33,10 @@ def decode(records: Sequence[RawRecord], subscription: Subscription) -> Decoded:
         if record.value is None and subscription.topic.compacted and not isinstance(record, Illegible):
             continue  # A tombstone is Kafka's own word for "forget this key", and no message of anybody.
         type_ = None if subscription.answers_for_all else peek_type(record.headers)
-        if type_ is not None and type_ not in subscription.types:
-            continue
+        if type_ is not None:
+            concerns = subscription.concerns_by_type.get(type_)
+            if type_ not in subscription.types or (concerns and record.value and not concerns(record.value)):
+                continue
         try:
             message = _message(record, subscription)
         except Exception as error:  # Unreadable; any other is a defect here, which must not stop the neighbours

@@ -1,7 +1,7 @@
 """Routes as data: which handler takes which message type of which topic, and what time asks for."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -39,9 +39,16 @@ class Subscription:
     where two would often write the same documents, since the later one would have to begin again.
     """
 
+    concerns: Mapping[type[Message], Callable[[bytes], bool]] = field(default_factory=dict)
+    """By type, on a topic of events: whether the data of a record may concern the service, judged by its bytes alone.
+
+    A record that does not is passed over, unread and without a mark in the inbox. Worth it where the handler is for a
+    few of very many messages; it still has to check those that it gets.
+    """
+
     def __post_init__(self) -> None:
         known = messages_on(self.topic).values()
-        for cls in self.handlers:
+        for cls in (*self.handlers, *self.concerns):
             if cls not in known:
                 raise ValueError(f"{cls.__name__} does not travel on {self.topic.name}")
 
@@ -68,6 +75,10 @@ class Subscription:
             for (topic, type_), each in older_versions().items()
             if topic == self.topic.name and each.cls in self.handlers
         }
+
+    @cached_property
+    def concerns_by_type(self) -> dict[str, Callable[[bytes], bool]]:
+        return {cls.TYPE: concerns for cls, concerns in self.concerns.items()}
 
     @property
     def answers_for_all(self) -> bool:

@@ -234,6 +234,29 @@ def test_every_record_has_its_place(
     ]
 
 
+class TestConcerns:
+    """A subscription that judges records of a type by their bytes."""
+
+    some = replace(EVENTS, concerns={execution.WorkOrderReleased: lambda data: b"PO-1" in data})
+
+    def test_what_does_not_concern_the_service_is_passed_over_unread(self) -> None:
+        type_ = execution.WorkOrderReleased.TYPE
+        others = [event(type_, {"activation_id": "PO-2:1", "project_id": "PO-2"}), event(type_, [])]
+        result = decode([event(type_, RELEASED), *others], self.some)
+
+        assert [message.data.project_id for message in result.messages] == ["PO-1"]
+        assert not result.unreadable
+
+    def test_a_record_without_the_header_is_read(self) -> None:
+        other = {"activation_id": "PO-2:1", "project_id": "PO-2"}
+
+        assert len(decode([structured(execution.WorkOrderReleased.TYPE, other)], self.some).messages) == 1
+
+    def test_it_judges_types_of_the_topic_alone(self) -> None:
+        with pytest.raises(ValueError, match="does not travel"):
+            replace(EVENTS, concerns={erp.OrderRequested: lambda data: True})
+
+
 def test_a_subscription_to_what_does_not_travel_on_the_topic_is_refused() -> None:
     with pytest.raises(ValueError, match=r"WorkOrderReleased does not travel on erp\.orders\.v1"):
         Subscription(topics.ERP_ORDERS, {execution.WorkOrderReleased: nothing})
