@@ -33,6 +33,7 @@ from services.execution.progress.memory import MemoryLedger
 from services.execution.settings import ExecutionSettings
 from services.gateway.adapters import memory as gateway
 from services.gateway.adapters.memory_dead_letters import MemoryDeadLetters
+from services.gateway.adapters.memory_record import MemoryRecord
 from services.gateway.app import compose as compose_gateway
 from services.gateway.ports import ReadModels
 from services.insight.adapters.memory import MemoryEventStore
@@ -77,6 +78,7 @@ class InMemory:
     store: MemoryStore
     tracer: Tracer = field(default_factory=Tracer)
     database: None = None
+    prefix: str = ""
     consumers: Sequence[Owner] = ()
 
     owns = Backends.owns
@@ -147,7 +149,9 @@ class StageInMemory(Stage):
         self._add(compose_insight(self._backends("insight"), events=self.events))
 
         catalog, projects, staged = gateway.MemoryCatalog(), gateway.MemoryProjects(), gateway.MemoryStaged()
-        self.read = ReadModels(catalog, projects, staged, gateway.MemoryEquipment(), MemoryDeadLetters())
+        self.read = ReadModels(
+            catalog, projects, staged, gateway.MemoryEquipment(), MemoryDeadLetters(), MemoryRecord()
+        )
         self._add(
             compose_gateway(
                 self._backends("gateway"),

@@ -14,6 +14,7 @@ from services.gateway.adapters.mongo.commands import MongoOutcomes, MongoSentCom
 from services.gateway.adapters.mongo.dead_letters import MongoDeadLetters
 from services.gateway.adapters.mongo.equipment import MongoEquipment
 from services.gateway.adapters.mongo.projects import MongoProjects
+from services.gateway.adapters.mongo.record import MongoRecord
 from services.gateway.adapters.mongo.staged import MongoStaged
 from services.gateway.api.app import make_app
 from services.gateway.api.changes import names, render
@@ -26,6 +27,7 @@ from services.gateway.handlers import Projections
 from services.gateway.live import Live
 from services.gateway.ports import Answers, Changes, Outcomes, ReadModels, SentCommands
 from services.gateway.questions import Questions
+from services.gateway.record_handlers import RecordHandlers
 from services.gateway.routes import raw_routes, routes
 
 
@@ -35,9 +37,11 @@ def build(settings: Settings | None = None) -> Service:
     staged, equipment = MongoStaged(backends.database), MongoEquipment(backends.database)
     outcomes, sent = MongoOutcomes(backends.database), MongoSentCommands(backends.database)
     answers, letters = MongoAnswers(backends.database), MongoDeadLetters(backends.database)
-    read = ReadModels(catalog, projects, staged, equipment, letters)
+    record = MongoRecord(backends.database)
+    read = ReadModels(catalog, projects, staged, equipment, letters, record)
     changes = MongoChanges(backends.client, backends.database, names(equipment), new_id())
-    prepare = tuple(each.prepare for each in (changes, catalog, projects, equipment, outcomes, sent, answers, letters))
+    kept = (changes, catalog, projects, equipment, outcomes, sent, answers, letters, record)
+    prepare = tuple(each.prepare for each in kept)
     return compose(backends, read=read, outcomes=outcomes, sent=sent, answers=answers, changes=changes, prepare=prepare)
 
 
@@ -63,6 +67,7 @@ def compose(
         subscriptions=routes(
             Projections(read.catalog, read.projects, read.staged, outcomes),
             EquipmentProjections(read.equipment, answers, outcomes),
+            RecordHandlers(read.record, read.projects),
         ),
         raw_subscriptions=raw_routes(DeadLetterProjection(read.dead_letters, backends.prefix)),
         publishes=(

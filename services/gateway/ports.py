@@ -22,6 +22,8 @@ from services.gateway.domain.equipment import Key as FloorKey
 from services.gateway.domain.listing import Position, ProjectFilter, ProjectSort
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
+from services.gateway.domain.record import Entry, EntryKey
+from services.gateway.domain.record import Moment as StoryMoment
 from services.gateway.domain.sent import SentCommand
 
 
@@ -58,6 +60,35 @@ class Projects(Protocol):
         """Those after `after`; without their rebases, which no list shows and may be large."""
 
     async def get(self, site: str, project_id: str) -> ProjectView | None: ...
+
+
+class Place(NamedTuple):
+    """Where an entry stands in the story of its project."""
+
+    position: int
+    id: str
+
+
+class Record(Protocol):
+    """The stories of projects, an entry an event."""
+
+    async def load(self, work: Work, keys: Collection[EntryKey]) -> dict[EntryKey, Entry]: ...
+
+    async def effects(self, work: Work, causes: Collection[EntryKey]) -> list[Entry]:
+        """Those that these messages have caused."""
+
+    async def last_of(self, work: Work, moments: Collection[StoryMoment]) -> dict[StoryMoment, int]:
+        """The last position in each of the moments in which there is an entry."""
+
+    async def save(self, work: Work, entries: Iterable[Entry]) -> None:
+        """Keep them as they are now. Another transaction that does so for one of their projects meanwhile begins
+        again, so that each sees what the other has kept.
+        """
+
+    async def page(
+        self, site: str, project_id: str, after: Place | None, limit: int, *, newest_first: bool = False
+    ) -> Sequence[Entry]:
+        """In the order of their places, those behind `after`."""
 
 
 class Staged(Protocol):
@@ -155,6 +186,7 @@ class ReadModels:
     staged: Staged
     equipment: Equipment
     dead_letters: DeadLetters
+    record: Record
 
 
 class Answers(Protocol):

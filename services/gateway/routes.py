@@ -7,11 +7,17 @@ from libs.messaging.routes import RawSubscription, Subscription
 from services.gateway.dead_letter_handlers import DeadLetterProjection
 from services.gateway.domain.equipment import Told
 from services.gateway.domain.outcomes import TaskWord
+from services.gateway.domain.stories import TaskStory, WorkOrderStory, may_tell_completion, may_tell_failure
 from services.gateway.equipment_handlers import EquipmentProjections, FloorRefusal
 from services.gateway.handlers import Projections
+from services.gateway.record_handlers import RecordHandlers, also
 
 
-def routes(projections: Projections, floor_projections: EquipmentProjections) -> tuple[Subscription, ...]:
+def routes(
+    projections: Projections, floor_projections: EquipmentProjections, record: RecordHandlers
+) -> tuple[Subscription, ...]:
+    of_projects = also(projections.on_projects, record.on_events)
+    of_tasks = also(floor_projections.on_tasks, record.on_events)
     return (
         Subscription(
             topics.CATALOG_EVENTS,
@@ -27,12 +33,12 @@ def routes(projections: Projections, floor_projections: EquipmentProjections) ->
         Subscription(
             topics.PROJECTS_EVENTS,
             {
-                projects.ProjectChanged: projections.on_projects,
-                projects.ProjectProgressed: projections.on_projects,
-                projects.ActivationMoved: projections.on_projects,
-                projects.ProjectRebased: projections.on_projects,
-                projects.OrderRejected: projections.on_projects,
-                projects.CommandRefused: projections.on_projects,
+                projects.ProjectChanged: of_projects,
+                projects.ProjectProgressed: of_projects,
+                projects.ActivationMoved: of_projects,
+                projects.ProjectRebased: of_projects,
+                projects.OrderRejected: of_projects,
+                projects.CommandRefused: of_projects,
             },
         ),
         Subscription(
@@ -40,8 +46,10 @@ def routes(projections: Projections, floor_projections: EquipmentProjections) ->
             {
                 execution.StagingProgressed: projections.on_batches,
                 execution.TasksStaged: projections.on_batches,
-                **dict.fromkeys((*get_args(TaskWord), by_hand.TaskControlRefused), floor_projections.on_tasks),
+                **dict.fromkeys((*get_args(TaskStory), *get_args(WorkOrderStory)), record.on_events),
+                **dict.fromkeys((*get_args(TaskWord), by_hand.TaskControlRefused), of_tasks),
             },
+            concerns={execution.TaskCompleted: may_tell_completion, execution.TaskFailed: may_tell_failure},
         ),
         Subscription(
             topics.TASK_GENERATION_EVENTS,

@@ -207,6 +207,23 @@ class TestAnOrderWithScrap:
         assert recounted(factory.stage, "A-1") == []
         await factory.agrees()
 
+    async def test_its_story_tells_what_was_scrapped_and_what_led_to_what(self, factory: Factory) -> None:
+        await factory.order()
+        await factory.work(scrapping(("BELL", 3, 1)))
+
+        story = await factory.stage.read.record.page("main", PROJECT, None, 100)
+        texts = [entry.text for entry in story]
+        assert texts[0].startswith("The project was made")
+        assert [text for text in texts if text.startswith("Step")] == [
+            "Step 1 of execution 3 of BELL in line 10 was scrapped"
+        ]
+        places = {entry.id: n for n, entry in enumerate(story)}
+        causes = [(places[each.causation_id], n) for n, each in enumerate(story) if each.causation_id in places]
+        assert causes
+        assert all(cause < effect for cause, effect in causes)
+        assert {entry.id for entry in story} <= {said.envelope.id for said in factory.said}
+        assert len(story) < 20
+
     async def test_both_branches_scrapped_is_one_replacement(self, factory: Factory) -> None:
         await factory.order()
         await factory.work(scrapping(("FOOT", 1, 1), ("FOOT", 1, 2)))

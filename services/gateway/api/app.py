@@ -18,6 +18,7 @@ from services.gateway.api.showing import Showing, ShowingEquipment
 from services.gateway.api.steering import steering_router
 from services.gateway.api.stream import stream_router
 from services.gateway.api.tasks import tasks_router
+from services.gateway.api.timeline import timeline_router
 from services.gateway.commands import Commands
 from services.gateway.dead_letter_commands import DeadLetterCommands
 from services.gateway.live import Live
@@ -54,6 +55,7 @@ def make_app(
     showing, equipment = Showing(read.projects, read.staged), ShowingEquipment(read.equipment)
     api.include_router(device_types_router(read, commands))
     api.include_router(projects_router(read.projects, showing, commands))
+    api.include_router(timeline_router(read.record, showing))
     api.include_router(steering_router(showing, commands))
     api.include_router(commands_router(read.projects, commands))
     api.include_router(tasks_router(read.projects, questions, commands))

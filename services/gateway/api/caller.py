@@ -46,6 +46,7 @@ SCOPES: dict[str, Scope] = {
     "list projects": Scope.VIEW,
     "get project": Scope.VIEW,
     "get progress": Scope.VIEW,
+    "get timeline": Scope.VIEW,
     "activate project": Scope.PLAN,
     "pause project": Scope.OPERATE,
     "resume project": Scope.OPERATE,

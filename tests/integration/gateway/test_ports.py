@@ -28,11 +28,13 @@ from services.gateway.adapters.memory import (
     MemorySentCommands,
     MemoryStaged,
 )
+from services.gateway.adapters.memory_record import MemoryRecord
 from services.gateway.adapters.mongo.answers import MongoAnswers
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.adapters.mongo.commands import MongoOutcomes, MongoSentCommands
 from services.gateway.adapters.mongo.equipment import MongoEquipment
 from services.gateway.adapters.mongo.projects import MongoProjects
+from services.gateway.adapters.mongo.record import MongoRecord
 from services.gateway.adapters.mongo.staged import MongoStaged
 from services.gateway.domain.activation import Activation, Batches, Side
 from services.gateway.domain.catalog import Item, Key, Kind, Version
@@ -42,6 +44,7 @@ from services.gateway.domain.listing import Position as ProjectPosition
 from services.gateway.domain.listing import ProjectFilter, ProjectSort, position_in
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import Project, ProjectView, RebaseView
+from services.gateway.domain.record import Entry, EntryKey, Moment
 from services.gateway.domain.sent import AskedOrder
 from services.gateway.ports import (
     Answers,
@@ -49,7 +52,9 @@ from services.gateway.ports import (
     Equipment,
     Outcomes,
     Passing,
+    Place,
     Projects,
+    Record,
     Remembered,
     SentCommands,
     Staged,
@@ -72,6 +77,7 @@ class Ports:
     sent: SentCommands
     equipment: Equipment
     answers: Answers
+    record: Record
 
     def transaction(self) -> AbstractAsyncContextManager[Any]:
         return self.store.transaction()
@@ -89,6 +95,7 @@ async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[P
             MemorySentCommands(),
             MemoryEquipment(),
             MemoryAnswers(),
+            MemoryRecord(),
         )
         return
     name: Literal["motor", "pymongo"] = request.param
@@ -97,12 +104,11 @@ async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[P
     catalog, projects = MongoCatalog(database), MongoProjects(database)
     outcomes, sent = MongoOutcomes(database), MongoSentCommands(database)
     equipment, answers = MongoEquipment(database), MongoAnswers(database)
-    for each in (catalog, projects, outcomes, sent, equipment, answers):
+    staged, record = MongoStaged(database), MongoRecord(database)
+    for each in (catalog, projects, outcomes, sent, equipment, answers, record):
         await each.prepare()
         await each.prepare()
-    yield Ports(
-        MongoStore(client, database), catalog, projects, MongoStaged(database), outcomes, sent, equipment, answers
-    )
+    yield Ports(MongoStore(client, database), catalog, projects, staged, outcomes, sent, equipment, answers, record)
     await client.drop_database(database.name)
     closed: Any = client.close()
     if hasattr(closed, "__await__"):
@@ -262,6 +268,71 @@ class TestProjects:
             found[wanted] = len(taken)
         assert all(found.values()), found
         assert found[late] + found[ProjectFilter(late=False)] == found[ALL] == 60
+
+
+class TestRecord:
+    def entry(self, id_: str, position: int = 1, cause: str | None = None, **fields: Any) -> Entry:
+        told: dict[str, Any] = {"site": "main", "project_id": "P", "at": NOON, "type": "t", "text": id_} | fields
+        return Entry(id=id_, position=position, correlation_id="c", causation_id=cause, **told)
+
+    async def save(self, ports: Ports, *entries: Entry) -> None:
+        async with ports.transaction() as transaction:
+            await ports.record.save(Work(transaction, "/test", NOON), entries)
+
+    async def test_what_is_saved_is_read_again(self, ports: Ports) -> None:
+        data = {"$where": {"a.b": [1, {"": None}]}, "n": 2**53 - 1}
+        first = self.entry("m-1", sequence=3, by="m.keller", trace_id="f" * 32, data=data)
+        await self.save(ports)
+        await self.save(ports, first, self.entry("m-2", 2, "m-1"))
+        moved = self.entry("m-2", 7, "m-1")
+        await self.save(ports, moved)
+
+        assert await ports.record.page("main", "P", None, 9) == [first, moved]
+        async with ports.transaction() as transaction:
+            work = Work(transaction, "/test", NOON)
+            assert await ports.record.load(work, ()) == {}
+            found = await ports.record.load(work, {first.key, EntryKey("other", "m-1"), EntryKey("main", "m-9")})
+            assert found == {first.key: first}
+            assert await ports.record.effects(work, {first.key}) == [moved]
+            assert await ports.record.effects(work, {EntryKey("other", "m-1"), moved.key}) == []
+
+    async def test_the_last_position_of_a_moment(self, ports: Ports) -> None:
+        await self.save(ports, *(self.entry(f"m-{n}", n) for n in (1000, 1001, 1999, 2000)))
+        await self.save(ports, self.entry("x", 3005, site="other"), self.entry("y", 3006, project_id="Q"))
+        moments = {Moment("main", "P", begins) for begins in (0, 1000, 2000, 3000)} | {Moment("other", "P", 3000)}
+
+        async with ports.transaction() as transaction:
+            work = Work(transaction, "/test", NOON)
+            assert await ports.record.last_of(work, ()) == {}
+            found = await ports.record.last_of(work, moments)
+        assert {each[::2]: last for each, last in found.items()} == {
+            ("main", 1000): 1999,
+            ("main", 2000): 2000,
+            ("other", 3000): 3005,
+        }
+
+    async def test_pages_in_both_directions(self, ports: Ports) -> None:
+        entries = [self.entry(f"m-{n}", n // 3) for n in range(8)]
+        others = self.entry("m-0", site="other"), self.entry("x", project_id="Q")
+        await self.save(ports, *reversed(entries), *others)
+
+        for newest_first in (False, True):
+            seen: list[Entry] = []
+            while page := await ports.record.page(
+                "main", "P", Place(seen[-1].position, seen[-1].id) if seen else None, 2, newest_first=newest_first
+            ):
+                seen += page
+            assert seen == (entries[::-1] if newest_first else entries)
+
+    async def test_of_two_on_one_project_the_later_tries_again(self, ports: Ports) -> None:
+        await self.save(ports, self.entry("m-0"))
+        async with refused(ports.store, Busy) as transaction:
+            late = Work(transaction, "/test", NOON)
+            await ports.record.load(late, {EntryKey("main", "m-1")})
+            await self.save(ports, self.entry("m-1"), self.entry("m-3", project_id="Q"))
+            await ports.record.save(late, [self.entry("m-2")])
+
+        assert [each.id for each in await ports.record.page("main", "P", None, 9)] == ["m-0", "m-1"]
 
 
 class TestStaged:

@@ -45,6 +45,7 @@ from services.gateway.adapters.memory import (
     MemoryStaged,
 )
 from services.gateway.adapters.memory_dead_letters import MemoryDeadLetters
+from services.gateway.adapters.memory_record import MemoryRecord
 from services.gateway.api.app import make_app
 from services.gateway.api.changes import names, render
 from services.gateway.api.showing import Showing, ShowingEquipment
@@ -59,6 +60,7 @@ from services.gateway.handlers import Projections
 from services.gateway.live import Live
 from services.gateway.ports import ReadModels
 from services.gateway.questions import Questions
+from services.gateway.record_handlers import RecordHandlers
 from services.gateway.routes import raw_routes
 from services.gateway.routes import routes as gateway_routes
 
@@ -90,11 +92,12 @@ class World:
 
     def __init__(self) -> None:
         self.catalog, self.projects = MemoryCatalog(), MemoryProjects()
-        self.staged, self.equipment = MemoryStaged(), MemoryEquipment()
+        self.staged, self.equipment, self.record = MemoryStaged(), MemoryEquipment(), MemoryRecord()
         self.outcomes, self.kept, self.answers = MemoryOutcomes(), MemorySentCommands(), MemoryAnswers()
         self.subscriptions = gateway_routes(
             Projections(self.catalog, self.projects, self.staged, self.outcomes),
             EquipmentProjections(self.equipment, self.answers, self.outcomes),
+            RecordHandlers(self.record, self.projects),
         )
         self.letters = MemoryDeadLetters()
         [self.raw] = raw_routes(DeadLetterProjection(self.letters, "t1."))
@@ -111,7 +114,7 @@ class World:
         self.live = live = Live(self.changes, names(self.equipment), showing)
         self.app = make_app(
             routes(Health(), self.metrics),
-            ReadModels(self.catalog, self.projects, self.staged, self.equipment, self.letters),
+            ReadModels(self.catalog, self.projects, self.staged, self.equipment, self.letters, self.record),
             commands,
             Questions(commands, self.answers, seconds=0.05),
             DeadLetterCommands(self.letters, self.kept, self.outcomes, requests),
@@ -130,6 +133,7 @@ class World:
             self.kept,
             self.answers,
             self.letters,
+            self.record,
         ):
             vars(store).update(vars(type(store)()))
         self.sent.clear()
