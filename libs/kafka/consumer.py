@@ -13,7 +13,7 @@ from faststream.message import StreamMessage
 
 from libs.kafka.assignment import Assignment, Tidying
 from libs.kernel.settings import Settings
-from libs.messaging.batches import BatchProcessor
+from libs.messaging.processor import BatchProcessor
 from libs.messaging.records import RawRecord
 from libs.messaging.routes import RawSubscription, Subscription
 from libs.resilience.retry import standing_still

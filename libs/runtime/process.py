@@ -20,7 +20,8 @@ from libs.kafka.consumer import Consumer
 from libs.kernel.errors import Transient
 from libs.kernel.ids import new_id
 from libs.messaging.background import Background, led, relay, ticking
-from libs.messaging.processor import Processor, RawProcessor
+from libs.messaging.processor import Processor
+from libs.messaging.raw import RawProcessor
 from libs.observability import http, logs
 from libs.observability.metrics import Metrics
 from libs.resilience.retry import Retry

@@ -7,8 +7,8 @@ import pytest
 
 from libs.contracts.topics import ERP_ORDERS
 from libs.kernel.errors import Conflict, Transient
-from libs.messaging.batches import CONFLICTS_ALLOWED
-from libs.messaging.processor import RawProcessor
+from libs.messaging.processor import CONFLICTS_ALLOWED
+from libs.messaging.raw import RawProcessor
 from libs.messaging.records import Illegible, RawRecord, Record
 from libs.messaging.routes import RawSubscription
 from libs.messaging.work import Work
@@ -71,6 +71,14 @@ async def test_a_record_is_known_by_its_place(bench: Bench, reader: Reader) -> N
 
     assert bench.store.state == ["b'a'"] * 4
     assert bench.counted("factory_messages_ignored") == 1
+
+
+async def test_metrics_name_topics_as_the_contracts_do(bench: Bench, reader: Reader) -> None:
+    await reader.take(replace(raw(b"a"), topic=f"t1.{TOPICS[1]}"))
+
+    page = bench.metrics.exposition()[0].decode()
+    assert f'messaging_destination_name="{TOPICS[1]}"' in page
+    assert "t1." not in page
 
 
 async def test_the_same_offset_in_a_topic_made_anew_is_another_record(bench: Bench, reader: Reader) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from libs.kernel.errors import Busy, Conflict, Transient
-from libs.messaging.batches import CONFLICTS_ALLOWED, RETRY
+from libs.messaging.processor import CONFLICTS_ALLOWED, RETRY
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from tests.unit.messaging.fakes import Bench, cancelled, header
