@@ -80,6 +80,8 @@ class Requests:
         self._clock = clock
         self._publish_seconds = publish_seconds
         self._publishing: set[asyncio.Task[None]] = set()
+        self._late = False
+        """No broker answered the last time: the next one is not waited for."""
 
     async def run(self, step: Step[T]) -> T:
         """What came of the step, once its transaction is committed and its messages are published or will be.
@@ -96,7 +98,8 @@ class Requests:
             task = asyncio.create_task(self._publish(work, entries))
             self._publishing.add(task)
             task.add_done_callback(self._publishing.discard)
-            await asyncio.wait({task}, timeout=self._publish_seconds)
+            done, _ = await asyncio.wait({task}, timeout=0.0 if self._late else self._publish_seconds)
+            self._late = not done
         return result
 
     async def _publish(self, work: Work, entries: Sequence[OutboxEntry]) -> None:
@@ -106,5 +109,6 @@ class Requests:
         except Exception as error:
             log.warning("left_to_the_relay", lane=self._lane, error=repr(error))
             return
+        self._late = False
         for (topic, type_), count in work.sent.items():
             self._metrics.published(topic, type_, count)

@@ -122,6 +122,21 @@ async def test_what_no_broker_takes_is_answered_and_left_to_the_relay(bench: Ben
     assert not bench.store.outbox
 
 
+async def test_while_no_broker_answers_only_the_first_is_waited_for(bench: Bench) -> None:
+    requests = Requests("gateway", bench.store, bench.published, bench.metrics, lambda: NOW, publish_seconds=0.2)
+    bench.published.open.clear()
+    began = asyncio.get_running_loop().time()
+    for value in (b"a", b"b", b"c", b"d", b"e", b"f"):
+        await requests.run(sending(value))
+    assert asyncio.get_running_loop().time() - began < 0.6
+
+    bench.published.open.set()
+    await asyncio.gather(*(task for task in asyncio.all_tasks() if task is not asyncio.current_task()))
+    await requests.run(sending(b"g"))
+    assert sorted(filter(None, published(bench))) == [b"a", b"b", b"c", b"d", b"e", b"f", b"g"]
+    assert published(bench)[-1] == b"g", "this one was waited for"
+
+
 async def test_a_slow_broker_does_not_hold_up_the_answer(bench: Bench, requests: Requests) -> None:
     bench.published.open.clear()
     assert await requests.run(sending(b"a", answer=7)) == 7
