@@ -58,6 +58,15 @@ def errors(outcome: Outcome) -> list[tuple[str, str]]:
     return [(error.code, error.path) for error in rejection.errors]
 
 
+def test_a_command_asks_for_its_code_under_every_kind_and_for_what_its_content_names() -> None:
+    frame = {Key(kind, "FRAME") for kind in Kind}
+    jig = Key(Kind.DEVICE_TYPE, "jig")
+    assert publishing.asks_for(recipe(step(1), step(2, alternatives=["jig"]))) == frame | {SAW, jig}
+    bike = {Key(kind, "BIKE") for kind in Kind}
+    assert publishing.asks_for(product("FRAME", "WHEEL")) == bike | {FRAME, Key(Kind.RECIPE, "WHEEL")}
+    assert publishing.asks_for(Retire(FRAME)) == frame
+
+
 def test_the_first_content_is_version_one() -> None:
     outcome = publish(given(), recipe())
     [published] = said(outcome)

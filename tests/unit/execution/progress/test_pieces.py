@@ -71,6 +71,10 @@ def test_the_first_pieces_begin_the_execution() -> None:
     assert on.causes == {"P": CAUSE}
 
 
+def test_a_report_of_scrapped_pieces_alone_makes_none_good() -> None:
+    assert pieces(when(ten(), completed(3, pieces_scrapped=2))) == Pieces(0, 0, 2, 1)
+
+
 def test_the_same_again_counts_nothing() -> None:
     assert_ignored(when(ten(pieces=Pieces(0, 4, 1, 1)), made(4, 1)), IgnoredReason.DUPLICATE)
 
@@ -129,6 +133,7 @@ def test_scrap_with_pieces_keeps_the_good_ones() -> None:
     on = when(ten(), made(4, outcome="SCRAP"))
     again = on.tasks["P/L/frame/1/3"]
     assert (again.state, again.pieces.left(10)) == (TaskState.READY, 6)
+    assert (on.facts[0]["pieces_good"], on.facts[0]["pieces_scrapped"]) == (4, 6)
     assert counts(on) == {}
 
 

@@ -133,6 +133,18 @@ def test_an_old_fence_counts_when_nobody_holds_the_task() -> None:
     assert [fact["_id"] for fact in on.facts] == ["P/L/frame/1/3#1"]
 
 
+@pytest.mark.parametrize(("closed_fence", "report"), [(2, completed(3, fence=2)), (0, started(3, fence=2))])
+def test_an_old_fence_that_is_closed_or_only_begins_does_not_count(closed_fence: int, report: devices.Report) -> None:
+    route = routing(CHAIN)
+    ready = task(3, route, TaskState.READY, fence=3, closed_fence=closed_fence, begun=True)
+    assert_ignored(when(in_hand(route, ready), report), IgnoredReason.STALE_FENCE)
+
+
+def test_a_start_that_is_told_twice_is_a_duplicate() -> None:
+    route = routing(CHAIN)
+    assert_ignored(when(in_hand(route, task(1, route, TaskState.RUNNING)), started(1)), IgnoredReason.DUPLICATE)
+
+
 def test_an_old_fence_does_not_count_once_the_task_is_done() -> None:
     route = routing(CHAIN)
     done = task(1, route, TaskState.COMPLETED, fence=2, outcome="GOOD")
@@ -209,6 +221,7 @@ def test_scrap_ends_the_execution_and_plans_one_replacement() -> None:
     assert (on.tasks[other.id].fresh_until, on.tasks[other.id].delayed_until) == (None, None)
     assert counts(on) == {"scrapped": 1, "planned": 1}
     assert [(fact["step"], fact["outcome"], fact["ends_execution"]) for fact in on.facts] == [(2, "SCRAP", True)]
+    assert [type(each.message) for each in on.out] == [devices.TaskRevoked, execution.TaskCompleted]
     assert {each.cause for each in on.out} == {CAUSE}
     revoked = sent(on, devices.TaskRevoked)
     assert [(message.task_id, message.fence) for message in revoked] == [("P/L/frame/1/3", 1)]  # type: ignore[attr-defined]
