@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,9 +12,11 @@ import pytest
 
 from libs.kafka.topics import DEAD_LETTERS_KEPT_MS
 from libs.kernel.errors import Busy
+from libs.messaging.background import relay
 from libs.messaging.memory import MemoryStore
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
+from libs.messaging.records import Record
 from libs.messaging.store import Store
 from libs.messaging.units import Requests
 from libs.messaging.work import Work
@@ -260,6 +262,31 @@ async def test_of_many_requests_on_two_instances_one_replays(gateway: Gateway) -
     assert sorted(await asyncio.gather(*(replay(n) for n in range(6)))) == [False] * 5 + [True]
     assert [record.value for record in heard.records] == [view.read().value]
     assert await gateway.one.store.pending() == []
+
+
+class Dying:
+    """A publisher of an instance that dies at the moment at which it publishes."""
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        raise ConnectionError("the process ends here")
+
+
+async def test_what_a_crash_leaves_behind_is_published_once_by_the_relay(gateway: Gateway) -> None:
+    view, heard, one = view_of(buried()), Heard(), gateway.one
+    await one.add(view)
+    requests = Requests("gateway", one.store, Dying(), Metrics("test"), lambda: NOON)
+    commands = DeadLetterCommands(one.letters, one.sent, one.outcomes, requests)
+    await commands.replay(Asked(Request("main", "/p", None, ""), None, ""), view.id, None, {}, "/p")
+    again = gateway.other
+
+    left_behind = relay(again.store, heard, Metrics("test"), lambda: NOON + timedelta(minutes=1))
+    for _ in range(2):
+        await left_behind.once()
+
+    assert [record.value for record in heard.records] == [view.read().value]
+    kept = await again.letters.get("main", view.id)
+    assert kept is not None
+    assert kept.letter.state is REPLAYED
 
 
 async def test_large_records_are_replayed_in_several_transactions(gateway: Gateway) -> None:
