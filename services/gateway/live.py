@@ -10,7 +10,8 @@ from typing import NamedTuple
 import structlog
 
 from libs.kernel.errors import Transient
-from services.gateway.domain.changes import MOST_OWED, Cursor, Kind, Moment, Thing, cursors
+from services.gateway.domain.changes import MOST_OWED, Cursor, Moment, Thing, cursors
+from services.gateway.domain.telling import DROPPED, RESYNC, Event, Shown, Wanted
 from services.gateway.ports import Change, Changes, ChangesLost
 
 log = structlog.get_logger(__name__)
@@ -40,66 +41,11 @@ MOST_MISSED = 20_000
 """Changes that a client may have missed; whoever missed more reads anew."""
 
 
-class Shown(NamedTuple):
-    """A thing as a GET shows it, and what a stream can be narrowed to."""
-
-    data: bytes
-    """JSON without line breaks."""
-    project_id: str | None = None
-    device_type: str | None = None
-
-
-class Event(NamedTuple):
-    """One thing as it is now; `shown` is None when it is gone."""
-
-    thing: Thing
-    shown: Shown | None
-    known: Shown | None = None
-    """As it was told the last time, for what a removed thing was."""
-    told_in: int = 0
-    """The round in which it was told already as it is now; clients that were there then need not hear it again."""
-
-    def frame(self, cursor: Cursor) -> bytes:
-        """The event as it travels: text/event-stream."""
-        kind = self.thing.kind.value
-        id_ = cursor.write().encode()
-        if self.shown is None:
-            data = b'{"id":"%s"}' % self.thing.id.encode()
-            return b"event: %s.removed\nid: %s\ndata: %s\n\n" % (kind.encode(), id_, data)
-        return b"event: %s.changed\nid: %s\ndata: %s\n\n" % (kind.encode(), id_, self.shown.data)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a client wants to be told of. A narrowing leaves things alone that have no such property."""
-
-    site: str
-    kinds: frozenset[Kind]
-    project_id: str | None = None
-    device_type: str | None = None
-
-    def may_take(self, thing: Thing) -> bool:
-        return thing.site == self.site and thing.kind in self.kinds
-
-    def takes(self, event: Event) -> bool:
-        if not self.may_take(event.thing):
-            return False
-        shown = event.shown or event.known
-        if shown is None:
-            return True
-        return (self.project_id is None or shown.project_id in {None, self.project_id}) and (
-            self.device_type is None or shown.device_type in {None, self.device_type}
-        )
-
-
 Render = Callable[[Thing], Awaitable[Shown | None]]
 """The thing as it is now; None when there is no such thing."""
 
 Names = Callable[[str], Awaitable[Iterable[Thing]]]
 """The things that a document, given by its id, is a part of."""
-
-RESYNC = b"event: resync\nid: %s\ndata: {}\n\n"
-DROPPED = b'event: dropped\ndata: {"reason":"events were not taken in time; go on from the last id"}\n\n'
 
 
 class _Told(NamedTuple):
@@ -129,11 +75,13 @@ class Live:
         names: Mapping[str, Names],
         render: Render,
         clock: Callable[[], float] = time.monotonic,
+        ready_seconds: float = READY_SECONDS,
     ) -> None:
         self._changes = changes
         self._names = names
         self._render = render
         self._clock = clock
+        self._ready_seconds = ready_seconds
         self._clients: set[_Client] = set()
         self._told: Cursor | None = None
         """Where a client stands that was told everything so far."""
@@ -144,7 +92,6 @@ class Live:
         self._rounds = 0
         self._telling = asyncio.Lock()
         """Held during a round: a client that joins hears all of it, or nothing."""
-        self._ready = asyncio.Event()
 
     async def run(self) -> None:
         """Follow until cancelled; a database that is away is waited for, and nothing is missed meanwhile."""
@@ -166,7 +113,6 @@ class Live:
         if self._seen is None:
             now = await self._changes.now()
             self._seen, self._told = now, Cursor(now)
-            self._ready.set()
         round_at = 0.0
         async for batch in self._changes.since(self._seen):
             for change in batch:
@@ -253,10 +199,10 @@ class Live:
             Transient: the changes cannot be followed now.
         """
         try:
-            async with asyncio.timeout(READY_SECONDS):
-                await self._ready.wait()
+            async with asyncio.timeout(self._ready_seconds):
+                while self._told is None:
+                    await asyncio.sleep(GATHER_SECONDS)
                 async with self._telling:
-                    assert self._told is not None
                     client = _Client(wanted, self._told.of(wanted.site), self._rounds)
                     self._clients.add(client)
         except TimeoutError:

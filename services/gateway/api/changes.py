@@ -7,7 +7,8 @@ from services.gateway.api.problems import ApiProblem
 from services.gateway.api.showing import Showing, ShowingEquipment
 from services.gateway.domain.changes import Kind, Thing
 from services.gateway.domain.equipment import Part
-from services.gateway.live import Names, Render, Shown
+from services.gateway.domain.telling import Shown
+from services.gateway.live import Names, Render
 from services.gateway.ports import DeadLetters, Equipment
 
 DEVICES_AT_ONCE = 500

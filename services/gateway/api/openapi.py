@@ -34,8 +34,9 @@ class Api(FastAPI):
         document = super().openapi()
         for status, response in _responses(document):
             content = response.get("content", {})
-            if status >= "400" and "application/json" in content:
-                content[MEDIA_TYPE] = content.pop("application/json")
+            for good in ("application/json", "text/event-stream"):
+                if status >= "400" and good in content:
+                    content[MEDIA_TYPE] = content.pop(good)
         return document
 
 

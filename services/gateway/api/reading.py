@@ -6,9 +6,8 @@ from typing import Any
 
 import orjson
 from fastapi.routing import APIRoute
-from fastapi.sse import EventSourceResponse
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from libs.contracts.base import Problem
 from libs.contracts.canonical import DEEPEST_NESTING
@@ -27,6 +26,12 @@ LONGEST_LIST = 1000
 
 MOST_VALUES = 100_000
 """In a body. What is wrong with each is told, which costs far more than to send it."""
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events, without an end."""
+
+    media_type = "text/event-stream"
 
 
 class JsonRequest(Request):
@@ -81,7 +86,7 @@ class JsonRoute(APIRoute):
 
         async def handle_json(request: Request) -> Response:
             check_query(request.query_params)
-            if request.method == "GET" and self.response_class is not EventSourceResponse:
+            if request.method == "GET" and self.response_class is not EventStream:
                 changes: Changes = request.app.state.changes
                 async with changes.reading() as reading:
                     response = await handle(request)

@@ -3,17 +3,16 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
-from fastapi.sse import EventSourceResponse
-from starlette.responses import StreamingResponse
 
 from libs.contracts.base import Code
 from services.gateway.api import answers
 from services.gateway.api.caller import Asks
 from services.gateway.api.problems import single
-from services.gateway.api.reading import JsonRoute
+from services.gateway.api.reading import EventStream, JsonRoute
 from services.gateway.domain.changes import LONGEST_CURSOR, Cursor, Kind
 from services.gateway.domain.paging import BadCursor
-from services.gateway.live import Live, Wanted
+from services.gateway.domain.telling import Wanted
+from services.gateway.live import Live
 
 _EXAMPLE = 'event: project.changed\nid: W1s...\ndata: {"project_id":"...","state":"ACTIVE"}\n\n'
 _STREAM: answers.Responses = {
@@ -32,7 +31,7 @@ def stream_router(live: Live) -> APIRouter:
         "",
         name="follow changes",
         summary="Follow what changes",
-        response_class=EventSourceResponse,
+        response_class=EventStream,
         responses=_STREAM | answers.problems(422, 503),
     )
     async def follow(
@@ -56,7 +55,7 @@ def stream_router(live: Live) -> APIRouter:
         last_event_id: Annotated[
             str | None, Header(alias="Last-Event-ID", description="of the stream before: goes on behind it")
         ] = None,
-    ) -> StreamingResponse:
+    ) -> EventStream:
         """Every thing at most four times a second, its last change always. On any instance, whichever gave the cursor.
 
         After `resync` the client reads anew, and goes on with the cursor of what it read.
@@ -64,7 +63,7 @@ def stream_router(live: Live) -> APIRouter:
         wanted = Wanted(caller.site, _kinds(kinds), project_id, device_type)
         frames = await live.join(wanted, _cursor(last_event_id, from_))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(frames, headers=headers, media_type="text/event-stream")
+        return EventStream(frames, headers=headers)
 
     return router
 

@@ -11,7 +11,8 @@ import pytest
 from services.gateway import live
 from services.gateway.adapters.memory import MemoryChanges
 from services.gateway.domain.changes import Cursor, Kind, Thing
-from services.gateway.live import Live, Shown, Wanted
+from services.gateway.domain.telling import Shown, Wanted
+from services.gateway.live import Live
 
 PROJECTS = Wanted("main", frozenset({Kind.PROJECT}))
 SOON = 5.0
