@@ -18,6 +18,7 @@ from services.execution.equipment.mongo_plans import MongoPlans
 from services.execution.equipment.ports import Devices, Plans
 from services.execution.orders.handlers.archive import ArchiveHandlers
 from services.execution.orders.handlers.commands import CommandHandlers
+from services.execution.orders.handlers.lists import ListHandlers
 from services.execution.orders.handlers.rebase import RebaseHandlers
 from services.execution.orders.handlers.staging import StagingHandlers
 from services.execution.orders.mongo_archive import MongoAllTasks, MongoArchive
@@ -122,6 +123,7 @@ def compose(
         dispatch=dispatch,
         leases=leases,
         questions=QuestionHandlers(tasks=tasks, supply=supply, policies=settings.policies),
+        lists=ListHandlers(orders=orders, archive=archive),
         progress=ProgressHandlers(
             orders=orders,
             routings=routings,

@@ -8,6 +8,7 @@ from libs.contracts.equipment import HoldDevice, ReleaseDevice
 from libs.contracts.execution import RebaseWorkOrder
 from libs.contracts.explanation import ExplainTask
 from libs.contracts.task_generation import TaskBatch
+from libs.contracts.task_lists import ListTasks
 from libs.messaging.routes import Subscription, Tick
 from services.execution.dispatch.handlers.leases import LeaseHandlers
 from services.execution.dispatch.handlers.passes import DispatchHandlers, WakeUp
@@ -16,6 +17,7 @@ from services.execution.equipment.handlers.devices import DeviceHandlers
 from services.execution.equipment.handlers.planning import Planning, PlanningHandlers
 from services.execution.orders.handlers.archive import ArchiveHandlers
 from services.execution.orders.handlers.commands import Command, CommandHandlers
+from services.execution.orders.handlers.lists import ListHandlers
 from services.execution.orders.handlers.rebase import RebaseHandlers
 from services.execution.orders.handlers.staging import StagingHandlers
 from services.execution.progress.domain import by_hand
@@ -38,6 +40,7 @@ class Handlers:
     archive: ArchiveHandlers
     leases: LeaseHandlers
     questions: QuestionHandlers
+    lists: ListHandlers
     by_hand: ByHandHandlers
 
 
@@ -59,6 +62,7 @@ def routes(handlers: Handlers) -> tuple[Subscription, ...]:
                 **dict.fromkeys(get_args(by_hand.Command), handlers.by_hand.on_commands),
                 RebaseWorkOrder: handlers.rebase.on_rebase,
                 ExplainTask: handlers.questions.on_questions,
+                ListTasks: handlers.lists.on_questions,
             },
         ),
         Subscription(

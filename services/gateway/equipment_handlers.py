@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 
 from libs.contracts.by_hand import TaskControlRefused
 from libs.contracts.equipment import DeviceControlRefused
-from libs.contracts.explanation import TaskExplained
 from libs.contracts.reservations import CalendarRefused, ReservationCancelRefused, ReservationRefused
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
 from services.gateway.domain import outcomes
 from services.gateway.domain.equipment import Key, Told, View, newest, view_of
 from services.gateway.domain.outcomes import Outcome, TaskWord
-from services.gateway.ports import Answers, Equipment, Outcomes
+from services.gateway.ports import Answer, Answers, Equipment, Outcomes
 from services.gateway.questions import QUESTION_PREFIX
 
 FloorRefusal = DeviceControlRefused | ReservationRefused | ReservationCancelRefused | CalendarRefused
@@ -50,7 +49,7 @@ class EquipmentProjections:
         results = (outcomes.of_task(message.site, message.data) for message in run)
         await self._keep(work, (outcome for outcome in results if outcome is not None))
 
-    async def on_answers(self, run: Sequence[Incoming[TaskExplained]], work: Work) -> None:
+    async def on_answers(self, run: Sequence[Incoming[Answer]], work: Work) -> None:
         ours = [message for message in run if message.envelope.correlation_id.startswith(QUESTION_PREFIX)]
         for site in sorted({message.site for message in ours}):
             answers = {message.envelope.correlation_id: message.data for message in ours if message.site == site}

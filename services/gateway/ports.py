@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from libs.contracts.devices import DeviceState
 from libs.contracts.explanation import TaskExplained
+from libs.contracts.task_lists import TasksListed
 from libs.kernel.errors import FactoryError
 from libs.messaging.work import Work
 from services.gateway.domain.activation import Batches, Side
@@ -189,13 +190,16 @@ class ReadModels:
     record: Record
 
 
+Answer = TaskExplained | TasksListed
+
+
 class Answers(Protocol):
     """Answers to questions, kept for minutes, since another instance may have got them than the one that asked."""
 
-    async def save(self, work: Work, site: str, answers: Iterable[tuple[str, TaskExplained]]) -> None:
+    async def save(self, work: Work, site: str, answers: Iterable[tuple[str, Answer]]) -> None:
         """By the id of the question."""
 
-    async def find(self, site: str, question_id: str) -> TaskExplained | None: ...
+    async def find(self, site: str, question_id: str) -> Answer | None: ...
 
 
 class Outcomes(Protocol):

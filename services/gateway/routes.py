@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from libs.contracts import by_hand, catalog, execution, explanation, projects, task_generation, topics
+from libs.contracts import by_hand, catalog, execution, projects, task_generation, topics
 from libs.messaging.routes import RawSubscription, Subscription
 from services.gateway.dead_letter_handlers import DeadLetterProjection
 from services.gateway.domain.equipment import Told
@@ -10,6 +10,7 @@ from services.gateway.domain.outcomes import TaskWord
 from services.gateway.domain.stories import TaskStory, WorkOrderStory, may_tell_completion, may_tell_failure
 from services.gateway.equipment_handlers import EquipmentProjections, FloorRefusal
 from services.gateway.handlers import Projections
+from services.gateway.ports import Answer
 from services.gateway.record_handlers import RecordHandlers, also
 
 
@@ -59,7 +60,7 @@ def routes(
             topics.EXECUTION_DEVICE_EVENTS,
             dict.fromkeys((*get_args(Told), *get_args(FloorRefusal)), floor_projections.on_devices),
         ),
-        Subscription(topics.EXECUTION_ANSWERS, {explanation.TaskExplained: floor_projections.on_answers}),
+        Subscription(topics.EXECUTION_ANSWERS, dict.fromkeys(get_args(Answer), floor_projections.on_answers)),
     )
 
 

@@ -11,11 +11,12 @@ from libs.messaging.memory import Table, insert
 from libs.messaging.work import Work
 from services.execution.orders.domain.archive import LOOK_AGAIN
 from services.execution.orders.domain.keys import QueueKey
+from services.execution.orders.domain.listing import TaskFilter
 from services.execution.orders.domain.routing import Routing
 from services.execution.orders.domain.settlement import Asked
 from services.execution.orders.domain.task import Task, TaskChange, TaskState
 from services.execution.orders.domain.work_order import WorkOrder, WorkOrderState
-from services.execution.orders.ports import Closing, Generation
+from services.execution.orders.ports import Closing, Generation, TaskPage
 
 
 class KeptOrder(NamedTuple):
@@ -229,6 +230,14 @@ class MemoryArchive:
         archived = self._tasks.archived.within(work.transaction).values()
         found = [*self._of_project(work, project_id), *(task for task in archived if task.project_id == project_id)]
         return sorted((task for task in found if task.id > after), key=lambda task: task.id)[:limit]
+
+    async def list_tasks(
+        self, work: Work, project_id: str, wanted: TaskFilter, after: str, limit: int, most_read: int
+    ) -> TaskPage:
+        read = await self.tasks_of(work, project_id, after, most_read + 1)
+        more = len(read) > most_read
+        found = [task for task in read[:most_read] if wanted.takes(task)]
+        return TaskPage(found[:limit], read[most_read - 1].id if more else None)
 
     def _of_project(self, work: Work, project_id: str) -> list[Task]:
         """Those on the shop floor."""

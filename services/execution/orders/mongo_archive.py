@@ -14,10 +14,11 @@ from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import Document, IndexModel
 from libs.messaging.work import Work
 from services.execution.orders.domain.archive import LOOK_AGAIN
+from services.execution.orders.domain.listing import TaskFilter
 from services.execution.orders.domain.task import TASK_LIFE, Task, TaskState
 from services.execution.orders.mongo_ready import MongoWaiting
-from services.execution.orders.mongo_tasks import MongoTasks, of_project, task_of
-from services.execution.orders.ports import Closing
+from services.execution.orders.mongo_tasks import UNEXPLAINED, MongoTasks, of_project, task_of
+from services.execution.orders.ports import Closing, TaskPage
 
 _LIVE = [state.value for state in TaskState if state.live]
 _DONE = [state.value for state in TaskState if state.done]
@@ -82,6 +83,26 @@ class MongoArchive:
         ]
         return [task_of(each) for each in heapq.merge(*pages, key=lambda document: document["_id"])][:limit]
 
+    async def list_tasks(
+        self, work: Work, project_id: str, wanted: TaskFilter, after: str, limit: int, most_read: int
+    ) -> TaskPage:
+        session = work.transaction.handle
+        query = of_project(project_id)
+        query["_id"]["$gt"] = max(query["_id"]["$gt"], after)
+        archives = await _archives(self._orders, {project_id}, session)
+        collections = [self._tasks, *(self._database[name] for name in archives)]
+        ends = [await _id_behind(collection, query, most_read, session) for collection in collections]
+        end = min((each for each in ends if each is not None), default=None)
+        if end is not None:
+            query["_id"] = {"$gt": query["_id"]["$gt"], "$lte": end}
+        query |= _conditions(wanted)
+        pages = [
+            await driver.whole(each.find(query, UNEXPLAINED, session=session).sort("_id", 1).limit(limit))
+            for each in collections
+        ]
+        found = [task_of(each) for each in heapq.merge(*pages, key=lambda document: document["_id"])]
+        return TaskPage(found[:limit], end)
+
 
 class MongoAllTasks(MongoTasks):
     """Tasks wherever they are: those of long closed orders are found in the archive, where nothing changes."""
@@ -109,6 +130,25 @@ class MongoAllTasks(MongoTasks):
             for document in await self._database[name].find(wanted, session=session).to_list(None):
                 tasks[document["_id"]] = task_of(document)
         return tasks
+
+
+async def _id_behind(collection: driver.Collection, query: Document, number: int, session: Any) -> str | None:
+    """The id of so many tasks further on, None where there is none behind it; read from the index alone."""
+    found = collection.find(query, {"_id": 1}, session=session).sort("_id", 1).skip(number - 1).limit(2)
+    ids = [document["_id"] for document in await driver.whole(found)]
+    return ids[0] if len(ids) == 2 else None
+
+
+def _conditions(wanted: TaskFilter) -> Document:
+    conditions: Document = {}
+    if wanted.states:
+        conditions["state"] = {"$in": sorted(wanted.states)}
+    if wanted.step is not None:
+        conditions["step"] = wanted.step
+    bounds = {"$gte": wanted.first_execution, "$lte": wanted.last_execution}
+    if number := {name: bound for name, bound in bounds.items() if bound is not None}:
+        conditions["execution"] = number
+    return conditions
 
 
 async def _archives(orders: driver.Collection, projects: Collection[str], session: Any) -> dict[str, list[str]]:

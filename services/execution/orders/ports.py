@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from libs.contracts.execution import Routing as RoutingData
 from libs.messaging.work import Work
 from services.execution.orders.domain.keys import QueueKey
+from services.execution.orders.domain.listing import TaskFilter
 from services.execution.orders.domain.routing import Routing
 from services.execution.orders.domain.settlement import Asked
 from services.execution.orders.domain.task import Task, TaskChange
@@ -95,6 +96,14 @@ class Closing(NamedTuple):
     archived_in: str | None
 
 
+class TaskPage(NamedTuple):
+    """Part of a list of tasks."""
+
+    tasks: Sequence[Task]
+    read_up_to: str | None
+    """The id up to which tasks were looked through; None when there are no more behind it."""
+
+
 class Archive(Protocol):
     """Tasks of closed work orders, in archives apart from the shop floor."""
 
@@ -109,3 +118,8 @@ class Archive(Protocol):
 
     async def tasks_of(self, work: Work, project_id: str, after: str, limit: int) -> list[Task]:
         """Tasks of a project by their ids, on the shop floor and archived, from behind an id on."""
+
+    async def list_tasks(
+        self, work: Work, project_id: str, wanted: TaskFilter, after: str, limit: int, most_read: int
+    ) -> TaskPage:
+        """The same, of those that the filter takes; at most so many tasks are looked through, whatever is found."""

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 from libs.contracts.devices import DeviceState
-from libs.contracts.explanation import TaskExplained
 from libs.messaging.memory import Table
 from libs.messaging.work import Work
 from services.gateway.domain.activation import Batches, Side
@@ -30,7 +29,7 @@ from services.gateway.domain.listing import Position, ProjectFilter, ProjectSort
 from services.gateway.domain.outcomes import Outcome, Result
 from services.gateway.domain.projects import ProjectView
 from services.gateway.domain.sent import SentCommand
-from services.gateway.ports import Change, ChangesLost, Passing, Reading, Remembered
+from services.gateway.ports import Answer, Change, ChangesLost, Passing, Reading, Remembered
 
 
 class MemoryCatalog:
@@ -158,14 +157,14 @@ class MemoryEquipment:
 
 class MemoryAnswers:
     def __init__(self) -> None:
-        self._answers = Table[tuple[str, str], TaskExplained]()
+        self._answers = Table[tuple[str, str], Answer]()
 
-    async def save(self, work: Work, site: str, answers: Iterable[tuple[str, TaskExplained]]) -> None:
+    async def save(self, work: Work, site: str, answers: Iterable[tuple[str, Answer]]) -> None:
         rows = self._answers.within(work.transaction)
         for question_id, answer in answers:
             rows.setdefault((site, question_id), answer)
 
-    async def find(self, site: str, question_id: str) -> TaskExplained | None:
+    async def find(self, site: str, question_id: str) -> Answer | None:
         return self._answers.rows.get((site, question_id))
 
 

@@ -17,6 +17,7 @@ from services.gateway.api.projects import projects_router
 from services.gateway.api.showing import Showing, ShowingEquipment
 from services.gateway.api.steering import steering_router
 from services.gateway.api.stream import stream_router
+from services.gateway.api.task_lists import task_lists_router
 from services.gateway.api.tasks import tasks_router
 from services.gateway.api.timeline import timeline_router
 from services.gateway.commands import Commands
@@ -58,6 +59,7 @@ def make_app(
     api.include_router(timeline_router(read.record, showing))
     api.include_router(steering_router(showing, commands))
     api.include_router(commands_router(read.projects, commands))
+    api.include_router(task_lists_router(showing, questions))
     api.include_router(tasks_router(read.projects, questions, commands))
     api.include_router(devices_router(equipment, commands))
     api.include_router(reservations_router(equipment, read.projects, commands))

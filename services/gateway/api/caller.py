@@ -54,6 +54,7 @@ SCOPES: dict[str, Scope] = {
     "change project": Scope.PLAN,
     "rebase project": Scope.PLAN,
     "unstick activation": Scope.ENGINEER,
+    "list project tasks": Scope.VIEW,
     "get task": Scope.VIEW,
     "hold task": Scope.OPERATE,
     "release task": Scope.OPERATE,

@@ -19,19 +19,18 @@ from libs.contracts.by_hand import (
 )
 from libs.contracts.explanation import ExplainTask
 from services.gateway.api import PREFIX, answers, examples, models
+from services.gateway.api.asking import answered
 from services.gateway.api.caller import Asks
 from services.gateway.api.equipment_bodies import CorrectionWish, Word
 from services.gateway.api.posting import Posted, Traceparent
-from services.gateway.api.problems import RETRY_AFTER_SECONDS, ApiProblem, single
+from services.gateway.api.problems import ApiProblem, single
 from services.gateway.api.reading import JsonRoute
 from services.gateway.api.telling import TELLING, tell
-from services.gateway.commands import Commands, Unconfirmed
+from services.gateway.commands import Commands
 from services.gateway.domain.outcomes import Outcome
 from services.gateway.domain.tasks import project_of
 from services.gateway.ports import Projects
 from services.gateway.questions import Questions
-
-_RETRY = {"Retry-After": RETRY_AFTER_SECONDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +147,8 @@ def tasks_router(projects: Projects, questions: Questions, commands: Commands) -
         """
         project_id = await known(caller.site, task_id)
         question = ExplainTask(project_id=project_id, task_id=task_id)
-        try:
-            answer = await questions.ask(question, caller.site, request.scope["path"], traceparent)
-        except Unconfirmed:
-            raise ApiProblem(503, "Kafka does not answer now, the shop floor was not asked", headers=_RETRY) from None
-        if answer is None:
-            raise ApiProblem(504, "the shop floor did not answer in time", headers=_RETRY)
+        path = request.scope["path"]
+        answer = await answered(questions.explain(question, caller.site, path, traceparent))
         if answer.state is None:
             raise _unknown(task_id)
         return models.ShownTask.model_validate(answer.model_dump())

@@ -5,6 +5,7 @@ from typing import Any
 
 from libs.contracts.devices import DeviceHeartbeat, DeviceOnline, HeldLease, TaskFailed, TaskStarted
 from libs.contracts.execution import RevokeLeases
+from libs.contracts.task_lists import ListTasks, TaskState
 from libs.kernel.clock import utc_now
 from libs.messaging.background import ticking
 from libs.messaging.work import Work
@@ -57,6 +58,7 @@ async def a_day_on_the_shop_floor(kernel: Kernel, service: Service) -> None:
     async with service.backends.store.transaction() as transaction:
         work = Work(transaction, "/test", utc_now())
         assert await MongoArchive(service.backends.database).tasks_of(work, "DONE", "", 100)
+    await kernel.give(ListTasks(project_id="DONE", states=(TaskState.COMPLETED,), step=1, first_execution=2))
 
 
 async def test_every_query_uses_an_index(kernel: Kernel, service: Service) -> None:

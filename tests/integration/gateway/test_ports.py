@@ -60,7 +60,15 @@ from services.gateway.ports import (
     Staged,
 )
 from tests.transactions import refused, rolled_back
-from tests.unit.gateway.equipment import booked, calendar, cancelled, device, explained, type_changed
+from tests.unit.gateway.equipment import (
+    booked,
+    calendar,
+    cancelled,
+    device,
+    explained,
+    tasks_listed,
+    type_changed,
+)
 from tests.unit.gateway.world import sent
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -527,6 +535,13 @@ class TestAnswers:
         assert await ports.answers.find("main", "ask-1") == explained("READY")
         assert await ports.answers.find("other", "ask-1") == explained("HELD")
         assert await ports.answers.find("main", "ask-2") is None
+
+    async def test_answers_of_every_kind(self, ports: Ports) -> None:
+        listed = tasks_listed("HELD", "READY", following="x")
+        async with ports.transaction() as transaction:
+            await ports.answers.save(Work(transaction, "/test", NOON), "main", [("ask-1", listed)])
+
+        assert await ports.answers.find("main", "ask-1") == listed
 
 
 class TestTransactions:

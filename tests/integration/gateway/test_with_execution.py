@@ -99,6 +99,14 @@ async def test_operators_and_the_floor(
         assert leased["decision"]["score"] > 0
         assert "HELD" in reasons(await client.get(f"/tasks/{TASKS[0]}"))
 
+        # The tasks of the project, all and those that are held.
+        listed = [
+            (await client.get(f"/projects/{PROJECT}/tasks", params=query)).json()["items"]
+            for query in ({}, {"state": "HELD"}, {"from_execution": 3})
+        ]
+        assert [[each["task_id"] for each in page] for page in listed] == [TASKS, TASKS[:1], []]
+        assert [listed[0][1][name] for name in ("state", "device_id", "fence")] == ["LEASED", "saw-1", 1]
+
         # Done by hand, and corrected; what cannot be is refused with the reason.
         done = await client.post(f"/tasks/{TASKS[1]}/complete", json=WORD, headers=WAIT)
         wish = WORD | {"outcome": "SCRAP"}

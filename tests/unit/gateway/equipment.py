@@ -19,6 +19,7 @@ from libs.contracts.reservations import (
     ReservationRefused,
     WorkingCalendar,
 )
+from libs.contracts.task_lists import ListedTask, TasksListed, TaskState
 from libs.kernel.ids import project_id_of
 from services.gateway.api.examples import CALENDAR
 from tests.unit.gateway.world import NOON, problem
@@ -119,6 +120,25 @@ def task_repeated(request_id: str) -> Message:
 
 def task_refused(request_id: str, code: str = "NOT_HOLDABLE") -> Message:
     return TaskControlRefused(**_answer(request_id), errors=(problem(code),))
+
+
+def tasks_listed(*states: str, following: str | None = None) -> TasksListed:
+    tasks = tuple(
+        ListedTask(
+            task_id=f"{PO_1}/10/FRAME/{n}/2",
+            line_id="10",
+            recipe_code="FRAME",
+            execution_number=n,
+            step=2,
+            state=TaskState(state),
+            device_type="WELDER",
+            device_id="W-1",
+            attempt=1,
+            fence=n,
+        )
+        for n, state in enumerate(states, 1)
+    )
+    return TasksListed(project_id=PO_1, tasks=tasks, next=following, at=NOON)
 
 
 def explained(state: str | None = "READY", task_id: str = TASK) -> TaskExplained:

@@ -17,7 +17,7 @@ from tests.unit.gateway.document import EVERY, OPERATIONS, Operation, validator
 from tests.unit.gateway.world import World
 
 SEVERAL = {"state", "priority"}
-"""The parameters of a list of projects that may be given more than once."""
+"""The parameters of lists that may be given more than once."""
 
 PARAMETERS = [
     pytest.param(operation, name, id=f"{operation} {name}") for operation in OPERATIONS for name in operation.queries

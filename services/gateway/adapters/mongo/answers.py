@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 from libs.contracts.base import jsonable
 from libs.contracts.explanation import TaskExplained
+from libs.contracts.task_lists import TasksListed
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.driver import IndexModel, UpdateOne
 from libs.messaging.work import Work
+from services.gateway.ports import Answer
 
 KEPT_SECONDS = 600
 
@@ -19,11 +21,11 @@ class MongoAnswers:
         with driver.translating():
             await self._answers.create_indexes([IndexModel("at", expireAfterSeconds=KEPT_SECONDS)])
 
-    async def save(self, work: Work, site: str, answers: Iterable[tuple[str, TaskExplained]]) -> None:
+    async def save(self, work: Work, site: str, answers: Iterable[tuple[str, Answer]]) -> None:
         writes = [
             UpdateOne(
                 {"_id": _id(site, question_id)},
-                {"$setOnInsert": {"site": site, "at": work.now, "answer": jsonable(answer)}},
+                {"$setOnInsert": {"site": site, "at": work.now, "type": answer.TYPE, "answer": jsonable(answer)}},
                 upsert=True,
             )
             for question_id, answer in answers
@@ -31,10 +33,14 @@ class MongoAnswers:
         if writes:
             await self._answers.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
-    async def find(self, site: str, question_id: str) -> TaskExplained | None:
+    async def find(self, site: str, question_id: str) -> Answer | None:
         with driver.translating():
             document = await self._answers.find_one({"_id": _id(site, question_id), "site": site})
-        return None if document is None else TaskExplained.model_validate(document["answer"])
+        if document is None:
+            return None
+        # Release 0.1 knew one kind of answer, and did not keep its type.
+        listed = document.get("type") == TasksListed.TYPE
+        return (TasksListed if listed else TaskExplained).model_validate(document["answer"])
 
 
 def _id(site: str, question_id: str) -> str:

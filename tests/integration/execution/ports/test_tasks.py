@@ -8,6 +8,7 @@ from libs.kernel.errors import Busy, Conflict
 from libs.messaging.work import Work
 from services.execution.orders.domain.archive import LOOK_AGAIN
 from services.execution.orders.domain.keys import QueueKey
+from services.execution.orders.domain.listing import TaskFilter
 from services.execution.orders.domain.task import Pieces, Task, TaskChange, TaskState
 from services.execution.orders.domain.work_order import WorkOrderState
 from services.execution.orders.ports import Closing
@@ -285,6 +286,41 @@ class TestArchive:
             assert await ports.archive.tasks_of(work, "unknown", "", 9) == []
 
         assert seen == sorted(task(number).id for number in numbers)
+
+    async def test_lists_of_tasks_wherever_they_are(self, ports: Ports) -> None:
+        await self.close_orders(ports, "P")
+        closed = [task(number, state=S.COMPLETED) for number in (1, 2, 3, 10)]
+        await ports.create(*closed)
+        async with ports.work() as work:
+            await ports.archive.move(work, CLOSING, "tasks_2026q4", 2)
+        open_ = [task(4), task(5, step=2), task(6, state=S.HELD), task(11, step=2, state=S.RUNNING, device_id="saw-1")]
+        await ports.create(*open_, task(project="P2"))
+
+        async def listed(wanted: TaskFilter, limit: int, most_read: int) -> list[str]:
+            seen: list[str] = []
+            after: str | None = ""
+            while after is not None:
+                async with ports.work() as work:
+                    page = await ports.archive.list_tasks(work, "P", wanted, after, limit, most_read)
+                assert len(page.tasks) <= limit
+                seen += [each.id for each in page.tasks]
+                after = page.tasks[-1].id if len(page.tasks) == limit else page.read_up_to
+            return seen
+
+        for wanted in (
+            TaskFilter(),
+            TaskFilter(states=frozenset({S.READY, S.HELD})),
+            TaskFilter(states=frozenset({S.COMPLETED})),
+            TaskFilter(step=2),
+            TaskFilter(first_execution=3, last_execution=10),
+            TaskFilter(states=frozenset({S.RUNNING}), step=2, first_execution=11),
+            TaskFilter(states=frozenset({S.FAILED})),
+        ):
+            expected = sorted(each.id for each in (*closed, *open_) if wanted.takes(each))
+            for limit, most_read in ((1, 1), (2, 3), (3, 2), (9, 100)):
+                assert await listed(wanted, limit, most_read) == expected
+        async with ports.work() as work:
+            assert await ports.archive.list_tasks(work, "unknown", TaskFilter(), "", 9, 9) == ([], None)
 
     async def test_a_rolled_back_move_leaves_everything_in_its_place(self, ports: Ports) -> None:
         await self.close_orders(ports, "P")
