@@ -1,9 +1,9 @@
 """Definition of a saga: a table of named steps, each with its command, its replies and its undo."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from libs.contracts.base import Message
 from libs.contracts.topics import Topic
@@ -77,6 +77,11 @@ class Definition:
     @cached_property
     def by_name(self) -> dict[str, Step]:
         return {step.name: step for step in self.steps}
+
+    def with_step(self, step: Step, *, before: str) -> Self:
+        """The next version of the table, which has one more step in front of that named `before`."""
+        index = self.steps.index(self.by_name[before])
+        return replace(self, version=self.version + 1, steps=(*self.steps[:index], step, *self.steps[index:]))
 
     def after(self, name: str) -> Step | None:
         """The following step; None after the last."""

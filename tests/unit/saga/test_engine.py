@@ -231,6 +231,20 @@ class TestTables:
         with pytest.raises(ValueError, match="mix: an undo and its confirmation belong together"):
             Step(name="mix", waiting="MIXING", command=Mix, success=Mixed, undo=Discard)
 
+    def test_a_step_is_put_before_another_in_the_next_version(self) -> None:
+        taste = Step(name="taste", waiting="TASTING", command=Mix, success=Mixed)
+        tasted = CAKE.with_step(taste, before="bake")
+
+        assert [step.name for step in tasted.steps] == ["buy", "mix", "taste", "bake", "serve"]
+        assert tasted.by_name["taste"] is taste
+        assert (tasted.name, tasted.version, tasted.ids) == ("cake", CAKE.version + 1, CAKE.ids)
+        assert [step.name for step in CAKE.steps] == ["buy", "mix", "bake", "serve"]
+
+    @pytest.mark.parametrize(("name", "before"), [("taste", "eat"), ("buy", "bake")])
+    def test_a_step_needs_a_place_and_a_name_of_its_own(self, name: str, before: str) -> None:
+        with pytest.raises((KeyError, ValueError), match=r"eat|two steps have the same name"):
+            CAKE.with_step(Step(name=name, waiting="TASTING", command=Mix, success=Mixed), before=before)
+
     def test_it_knows_every_answer_that_moves_it(self) -> None:
         answers = (Bought, SoldOut, Mixed, Spilled, Discarded, Baked, Burnt, Scraped, Served)
         assert set(CAKE.replies) == set(answers)
