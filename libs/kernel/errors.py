@@ -10,7 +10,7 @@ class FactoryError(Exception):
 
 
 class Transient(FactoryError):
-    """A backend is away or busy; the same work can succeed later without any change."""
+    """A backend is away or busy, or another instance has to do the work; it can succeed later without any change."""
 
 
 class Busy(Transient):

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from libs.contracts.base import Message
 from libs.contracts.topics import Topic
+from libs.kernel.errors import Transient
 
 Context = Mapping[str, Any]
 """The data of a running saga, as plain JSON; each success adds to it."""
@@ -110,7 +111,11 @@ class Definition:
 
 
 class UnknownDefinition(LookupError):
-    """No table of that name and version: the saga is of a later release, or its table was removed too early."""
+    """The table under which a saga began is in the list no more: it was removed too early."""
+
+
+class NewerDefinition(Transient):
+    """A saga began under a table newer than all of its name here: an instance of a later release has that table."""
 
 
 class Definitions:
@@ -132,12 +137,17 @@ class Definitions:
         """The table of a saga that has begun.
 
         Raises:
-            UnknownDefinition: this release does not have it.
+            NewerDefinition: it is newer than every table of its name here; a later release has it.
+            UnknownDefinition: this release has a newer one, and this one no more.
         """
         try:
             return self._all[name, version]
         except KeyError:
-            raise UnknownDefinition(f"there is no table of the saga {name} in version {version}") from None
+            missing = f"there is no table of the saga {name} in version {version}"
+        newest = max((each.version for each in self if each.name == name), default=0)
+        if version > newest:
+            raise NewerDefinition(f"{missing}, the newest here is {newest}: this is for an instance of a later release")
+        raise UnknownDefinition(missing)
 
     def __iter__(self) -> Iterator[Definition]:
         return iter(self._all.values())

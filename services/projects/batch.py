@@ -48,7 +48,8 @@ class Batch:
         """The table under which the saga began.
 
         Raises:
-            UnknownDefinition: this release does not have it.
+            NewerDefinition: a later release has it. The batch waits until an instance of that release takes it over.
+            UnknownDefinition: this release has it no more.
         """
         return self._definitions.of(saga.definition, saga.version)
 

@@ -14,7 +14,7 @@ from libs.contracts.reading import sentence
 from libs.kernel.ids import project_id_of
 from libs.messaging.records import Incoming
 from libs.messaging.work import Work
-from libs.saga import Definitions, UnknownDefinition, advance, expire
+from libs.saga import Definitions, NewerDefinition, UnknownDefinition, advance, expire
 from services.projects.batch import Batch
 from services.projects.domain import commands, intake, progress, steering
 from services.projects.domain.decision import Decision
@@ -105,8 +105,8 @@ class ProjectHandlers:
         for stored in overdue:
             try:
                 saga, sent = expire(batch.definition(stored.saga), stored.saga, work.now)
-            except UnknownDefinition as error:
-                # An instance of another release may have the table; the sagas behind this one do not wait for it.
+            except (NewerDefinition, UnknownDefinition) as error:
+                # An instance of another release may have the table; the sagas behind this one need not wait for it.
                 log.error("saga_without_a_table", saga_id=stored.saga.id, error=str(error))
                 batch.put_off(stored, PUT_OFF)
                 continue

@@ -16,6 +16,7 @@ from libs.contracts import devices, erp, execution
 from libs.contracts.base import Code, Message, Problem
 from libs.contracts.topics import Topic
 from libs.messaging.records import Record
+from libs.runtime.service import Service
 from libs.saga import Definition, Definitions, Step
 from services.execution.dispatch.handlers import passes as dispatch
 from services.execution.orders.domain import admission
@@ -25,7 +26,7 @@ from services.projects.app import build as build_projects
 from services.projects.domain import project
 from services.projects.saga import ACTIVATION, DEFINITIONS
 from services.projects.settings import ProjectsSettings
-from tests.harness import handling, said_of
+from tests.harness import Kernel, handling, said_of
 from tests.stage import Stage
 
 COMMANDS = Topic("rehearsal.commands.v1", "project_id", "rehearsal", "commands", 1)
@@ -80,6 +81,10 @@ THIS_RELEASE = tuple(DEFINITIONS)
 NEXT_RELEASE = (*DEFINITIONS, NEXT)
 
 
+Instance = tuple[Service, Kernel]
+"""An instance of a service."""
+
+
 class Factory:
     """A stage whose projects service can be replaced by that of another release."""
 
@@ -87,6 +92,11 @@ class Factory:
         self.stage = built
         self._settings = settings
         self._stack = stack
+
+    @property
+    def instance(self) -> Instance:
+        """The instance of the projects service that has all partitions."""
+        return self.stage.services["projects"]
 
     async def released(self, *definitions: Definition) -> None:
         """The projects service goes on with other tables, on the same database."""

@@ -4,6 +4,7 @@ The release is made of the parts that it would change: the tables of the saga, a
 passes. Everything else is the code as it is, on the real database.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -13,7 +14,10 @@ import pytest
 
 from libs.contracts import base, devices, erp, execution, projects
 from libs.contracts.base import Priority
-from services.projects.saga import ACTIVATION
+from libs.contracts.projects import ProjectState
+from libs.messaging.records import Record
+from libs.saga import Step
+from services.projects.saga import ACTIVATION, REBASE
 from tests import harness
 from tests.integration.evolution.rehearsal import (
     COMMANDS,
@@ -26,6 +30,7 @@ from tests.integration.evolution.rehearsal import (
     THIS_RELEASE,
     CancelRehearsal,
     Factory,
+    Instance,
     Rehearse,
     code_that_knows_the_field,
 )
@@ -108,6 +113,64 @@ async def test_a_release_that_is_taken_back_stops_only_the_sagas_of_its_tables(f
     factory.stage.wire += held_back
     await factory.run()
     assert len(factory.said(erp.OrderActivated, "YOUNG")) == 1
+
+
+class TestBesideEachOther:
+    """While the release is rolled out, instances of before read some of the partitions."""
+
+    @pytest.mark.parametrize("step", NEXT.steps, ids=lambda step: step.name)
+    async def test_a_reply_waits_for_an_instance_that_knows_its_table(self, factory: Factory, step: Step) -> None:
+        before = factory.instance
+        await factory.released(*NEXT_RELEASE)
+        factory.ordered("NEW")
+        reply = await factory.next(step.success)
+        if step.success.TOPIC is EVENTS:  # no instance of before subscribes to it
+            await factory.stage.deliver(reply)
+        else:
+            await self._waits(factory, before, reply)
+        await factory.run()
+        assert len(factory.said(erp.OrderActivated, "NEW")) == 1
+
+    async def test_a_cancellation_waits_for_an_instance_that_knows_the_table(self, factory: Factory) -> None:
+        before = factory.instance
+        await factory.released(*NEXT_RELEASE)
+        factory.ordered("NEW")
+        await factory.next(Rehearse)
+        factory.stage.put(erp.OrderCancelled(order_id="NEW", revision=1, reason="over"))
+        cancellation = await factory.next(erp.OrderCancelled)
+        await self._waits(factory, before, cancellation)
+        await factory.run()
+        assert len(factory.said(erp.OrderCancellationConfirmed, "NEW")) == 1
+        assert [each["state"] for each in await _projects(factory)] == [ProjectState.CANCELLED]
+
+    @staticmethod
+    async def _waits(factory: Factory, before: Instance, record: Record) -> None:
+        """The record comes to an instance of before, which keeps it until one of the new release has taken it over."""
+        _, kernel = before
+        said = len(kernel.published)
+        giving = asyncio.create_task(kernel.give_records(record.topic, [record]))
+        done, _ = await asyncio.wait({giving}, timeout=0.5)
+        assert not done, "it was applied, or given up"
+        await factory.stage.deliver(record)
+        assert await asyncio.wait_for(giving, 30) == []
+        assert kernel.published[said:] == [], "an instance of before has said something, or set something aside"
+
+
+async def test_a_table_that_was_taken_away_too_early_costs_a_dead_letter(factory: Factory) -> None:
+    factory.ordered("OLD")
+    reply = await factory.next(ACTIVATION.steps[0].success)
+
+    await factory.released(NEXT, REBASE)
+    _, kernel = factory.instance
+    assert await kernel.give_records(reply.topic, [reply]) == []
+    (letter,) = kernel.dead
+    reason = f"no table of the saga activation in version {ACTIVATION.version}"
+    assert reason in dict(letter.headers)["dlq_reason"].decode()
+
+    await factory.released(*NEXT_RELEASE)
+    await factory.stage.deliver(reply)  # replayed
+    await factory.run()
+    assert len(factory.said(erp.OrderActivated, "OLD")) == 1
 
 
 async def test_a_field_is_added_and_goes_to_the_device(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,18 @@ from datetime import timedelta
 import pytest
 
 from libs.contracts.base import Message, Problem
-from libs.saga import Definition, Definitions, Saga, SagaStatus, Step, UnknownDefinition, can_abort, expire
+from libs.kernel.errors import Transient
+from libs.saga import (
+    Definition,
+    Definitions,
+    NewerDefinition,
+    Saga,
+    SagaStatus,
+    Step,
+    UnknownDefinition,
+    can_abort,
+    expire,
+)
 from libs.saga.engine import LATE_KEPT, UNDO_BACKOFF_LIMIT, Entry
 from libs.saga.testing import RETRY, SILENCE, SKIP, Case, Story, cases
 from tests.unit.saga.bakery import (
@@ -273,8 +284,23 @@ class TestVersions:
         assert Definitions(self.OLD, CAKE).of("cake", 2) is self.OLD
 
     def test_a_table_that_is_gone_is_named(self) -> None:
-        with pytest.raises(UnknownDefinition, match="no table of the saga cake in version 1"):
+        with pytest.raises(UnknownDefinition, match=r"^there is no table of the saga cake in version 1$"):
             Definitions(self.OLD, CAKE).of("cake", 1)
+
+    def test_a_table_that_is_gone_will_not_come_back_by_waiting(self) -> None:
+        assert not issubclass(UnknownDefinition, Transient)
+
+    @pytest.mark.parametrize(("name", "newest"), [("cake", 2), ("bread", 0)])
+    def test_a_newer_table_is_waited_for(self, name: str, newest: int) -> None:
+        tables = Definitions(Definition("cake", 1, CAKE.steps[:2], ids=("cake",)), self.OLD, self.TART)
+        reason = f"no table of the saga {name} in version 3, the newest here is {newest}: "
+        with pytest.raises(NewerDefinition, match=reason) as raised:
+            tables.of(name, 3)
+        assert isinstance(raised.value, Transient)
+
+    def test_a_newer_table_of_another_saga_makes_none_newer(self) -> None:
+        with pytest.raises(NewerDefinition):
+            Definitions(self.OLD, self.TART).of("cake", 9 - 1)
 
     def test_two_tables_of_one_name_and_version_are_refused(self) -> None:
         with pytest.raises(ValueError, match=r"^two tables have the same name and version$"):
