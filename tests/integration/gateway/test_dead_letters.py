@@ -13,6 +13,7 @@ from services.execution.app import build as build_execution
 from services.execution.settings import ExecutionSettings
 from tests.harness import Wire, eventually, running
 from tests.integration.gateway.test_gateway import Talk
+from tests.integration.gateway.test_stream import stream
 from tests.integration.plumbing import Topics
 
 REPORT = {
@@ -63,7 +64,8 @@ async def test_a_poison_report_is_shown_edited_and_replayed_once(
 
         found = await eventually(listed)
         path = f"/dead-letters/{found[TOPIC]['dead_letter_id']}"
-        shown = (await here.get(path)).json()
+        read = await here.get(path)
+        shown = read.json()
         assert [(each["code"], each["path"], each["part"]) for each in shown["problems"]] == [
             ("INVALID_VALUE", "fence", '"first"')
         ]
@@ -80,6 +82,8 @@ async def test_a_poison_report_is_shown_edited_and_replayed_once(
         assert (done.json()["state"], done.json()["decision"]["by"]) == ("REPLAYED", "m.keller")
         assert [each["code"] for each in refused.json()["errors"]] == ["NOT_OPEN"]
         assert "REPLAYED" in refused.json()["detail"]
+        async with stream(there, **{"kinds": "dead-letter", "from": read.headers["Stream-Cursor"]}) as followed:
+            assert await followed.next() == ("dead-letter.changed", (await here.get(path)).json())
         [outcome] = await ignored(wire, 1)
         assert (outcome.message.task_id, outcome.envelope.causation_id) == (REPORT["task_id"], "r-1")
 
