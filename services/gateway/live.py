@@ -22,9 +22,6 @@ PACE_SECONDS = 0.25
 GATHER_SECONDS = 0.03
 """Seconds, at least, between two rounds of telling, so that a burst of changes is one round."""
 
-READY_SECONDS = 5.0
-"""Seconds that a client waits for a stream to begin."""
-
 QUIET_SECONDS = 4.0
 """Seconds after which a client that nothing was told gets a comment and its newest cursor."""
 
@@ -75,13 +72,11 @@ class Live:
         names: Mapping[str, Names],
         render: Render,
         clock: Callable[[], float] = time.monotonic,
-        ready_seconds: float = READY_SECONDS,
     ) -> None:
         self._changes = changes
         self._names = names
         self._render = render
         self._clock = clock
-        self._ready_seconds = ready_seconds
         self._clients: set[_Client] = set()
         self._told: Cursor | None = None
         """Where a client stands that was told everything so far."""
@@ -198,15 +193,11 @@ class Live:
         Raises:
             Transient: the changes cannot be followed now.
         """
-        try:
-            async with asyncio.timeout(self._ready_seconds):
-                while self._told is None:
-                    await asyncio.sleep(GATHER_SECONDS)
-                async with self._telling:
-                    client = _Client(wanted, self._told.of(wanted.site), self._rounds)
-                    self._clients.add(client)
-        except TimeoutError:
-            raise Transient("the changes cannot be followed now") from None
+        async with self._telling:
+            if self._told is None:
+                raise Transient("the changes cannot be followed now")
+            client = _Client(wanted, self._told.of(wanted.site), self._rounds)
+            self._clients.add(client)
         return self._frames(client, after)
 
     async def _frames(self, client: _Client, after: Cursor | None) -> AsyncIterator[bytes]:

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from libs.kernel.errors import Transient
 from services.gateway import live
 from services.gateway.adapters.memory import MemoryChanges
 from services.gateway.domain.changes import Cursor, Kind, Thing
 from services.gateway.domain.telling import Shown, Wanted
 from services.gateway.live import Live
+from tests.harness import eventually
 
 PROJECTS = Wanted("main", frozenset({Kind.PROJECT}))
 SOON = 5.0
@@ -100,12 +102,26 @@ class Shop:
 async def open_shop() -> AsyncIterator[Shop]:
     shop = Shop()
     running = asyncio.create_task(shop.live.run())
+    await eventually(lambda: follows(shop.live))
     try:
         yield shop
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+
+
+async def follows(live: Live) -> bool:
+    try:
+        await live.join(PROJECTS, None)
+    except Transient:
+        return False
+    return True
+
+
+async def test_before_it_follows_a_client_is_told_to_come_again() -> None:
+    with pytest.raises(Transient):
+        await Shop().live.join(PROJECTS, None)
 
 
 def content(told: Told) -> tuple[str, int]:
@@ -173,6 +189,7 @@ async def test_on_another_instance_as_well() -> None:
         cursor = await client.leave()
         other = Live(shop.changes, {"projects": shop._names}, shop._render)
         running = asyncio.create_task(other.run())
+        await eventually(lambda: follows(other))
         back = Client(await other.join(PROJECTS, cursor))
         assert [content(await back.next())[0] for _ in range(2)] == ["B", "C"]
         await back.nothing_until(shop, "D")
@@ -181,8 +198,9 @@ async def test_on_another_instance_as_well() -> None:
 
 async def test_after_too_long_it_reads_anew() -> None:
     async with open_shop() as shop:
-        cursor = await shop.cursor()
+        cursor, witness = await shop.cursor(), await shop.client()
         shop.write("A")
+        await witness.next()
         shop.changes.lose()
         client = await shop.client(after=cursor)
         assert (await client.next()).event == "resync"

@@ -111,7 +111,7 @@ class World:
         self.changes = MemoryChanges()
         showing = render(Showing(self.projects, self.staged), ShowingEquipment(self.equipment), self.letters)
         self.rendered = showing
-        self.live = live = Live(self.changes, names(self.equipment), showing, ready_seconds=0.01)
+        self.live = live = Live(self.changes, names(self.equipment), showing)
         self.app = make_app(
             routes(Health(), self.metrics),
             ReadModels(self.catalog, self.projects, self.staged, self.equipment, self.letters, self.record),
