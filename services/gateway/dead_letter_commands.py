@@ -125,7 +125,8 @@ class DeadLetterCommands:
         open_ = await self._letters.open_ones(site, wanted, expected + 1)
         if len(open_) + done != expected:
             raise CountDiffers(await self._letters.count_open(site, wanted) + done)
-        for ids in _chunks(open_):
+        chunks = _chunks(open_)
+        for ids in chunks:
 
             async def step(work: Work, ids: Sequence[str] = ids) -> int:
                 views = [
@@ -138,7 +139,8 @@ class DeadLetterCommands:
                 if state is LetterState.REPLAYED:
                     for view in sorted(views, key=lambda view: ids.index(view.id)):
                         work.send_as_is(Record(*as_it_came(view)))
-                await self._settle(work, site, command_id)
+                if ids is chunks[-1]:
+                    await self._settle(work, site, command_id)
                 return len(views)
 
             done += await self._requests.run(step)

@@ -45,9 +45,9 @@ def edited(view: LetterView, value: Any, headers: Mapping[str, str | None]) -> O
 def _changed(found: dead_letters.DeadLetter, envelope: Envelope, structured: bool) -> Iterator[Problem]:
     """What tells the message from others and is not what it was, where that could be read."""
     source = found.envelope.source if found.envelope else found.attribute("source")
-    site = _problem("NOT_CHANGEABLE", _place("site", structured), f"it is a message of the site {found.site}")
     if envelope.site != found.site:
-        yield site
+        text = f"it is a message of the site {found.site}"
+        yield _problem("NOT_CHANGEABLE", _place("site", structured), text)
     for name, before, after in (("id", found.id, envelope.id), ("source", source, envelope.source)):
         if before and before != after:
             yield _problem("NOT_CHANGEABLE", _place(name, structured), f"it stays {before[:80]!r}")

@@ -228,11 +228,13 @@ class TestSeveral:
             with pytest.raises(asyncio.CancelledError):
                 await post(world, f"{PATH}/replay", body, "k")
         assert len(world.replayed) == 3
+        assert not world.outcomes._outcomes.rows, "it is not done"
 
         answer = await post(world, f"{PATH}/replay", body, "k")
         assert (answer.status_code, answer.json()["count"], len(world.replayed)) == (200, 8, 8)
         again = await post(world, f"{PATH}/replay", body, "k")
         assert (again.json(), len(world.replayed)) == (answer.json(), 8)
+        assert (await get(world, f"/commands/{answer.json()['command_id']}")).json()["state"] == "DONE"
 
     async def test_of_two_at_once_each_is_replayed_once(self, world: World) -> None:
         await self.bury(world, 5)
