@@ -1,4 +1,4 @@
-"""The two clients in the README work as they stand there; only the addresses are the test's."""
+"""The clients in the README work as they stand there; only the addresses are the test's."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ def clients(shop: Shop) -> list[Main]:
 
 
 async def test_the_clients_of_the_readme_build_a_bicycle(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
-    erp_client, gateway_client = clients(shop)
+    erp_client, gateway_client, observer = clients(shop)
     plan = load_fleet(SAMPLE / FLEET_FILE)
     others = [device for device in plan.devices() if device.device_type != "tube-saw"]
     master_data = [message for message in load(SAMPLE) if not message.is_order]
@@ -53,8 +53,10 @@ async def test_the_clients_of_the_readme_build_a_bicycle(shop: Shop, capsys: pyt
         await catalog.publish(master_data, 60)
         await fleet.online(60)
         sawing = asyncio.create_task(gateway_client(shop.address.kafka))
+        following = asyncio.create_task(observer(f"{shop.factory.url('gateway')}/api/v1", "A-1"))
         async with asyncio.timeout(90):
             await erp_client(shop.address.kafka)
+            await following
         sawn = await wire.until(lambda record: record.data.get("device_id") == "saw-77")
         assert sawn.type == "execution.task.completed.v1"
         sawing.cancel()
@@ -63,3 +65,5 @@ async def test_the_clients_of_the_readme_build_a_bicycle(shop: Shop, capsys: pyt
     printed = capsys.readouterr().out
     for answer in ("accepted", "activated", "progressed", "completed"):
         assert f"erp.order.{answer}.v1" in printed
+    for state in ("ACTIVE", "COMPLETED"):
+        assert f" {state}\n" in printed

@@ -14,7 +14,7 @@ from services.gateway.domain.paging import BadCursor
 from services.gateway.domain.telling import Wanted
 from services.gateway.live import Live
 
-_EXAMPLE = 'event: project.changed\nid: W1s...\ndata: {"project_id":"...","state":"ACTIVE"}\n\n'
+_EXAMPLE = 'event: project.changed\ndata: {"project_id":"...","state":"ACTIVE"}\nid: W1s...\n\n'
 _STREAM: answers.Responses = {
     200: {
         "description": "Events `<kind>.changed` with the JSON that a GET of the thing gives, `<kind>.removed`, `resync`"

@@ -26,13 +26,13 @@ class Event(NamedTuple):
     """The round in which it was told already as it is now; clients that were there then need not hear it again."""
 
     def frame(self, cursor: Cursor) -> bytes:
-        """The event as it travels: text/event-stream."""
+        """The event as it travels: text/event-stream. The id comes last: whoever has read it has read the rest."""
         kind = self.thing.kind.value
         id_ = cursor.write().encode()
         if self.shown is None:
             data = b'{"id":"%s"}' % self.thing.id.encode()
-            return b"event: %s.removed\nid: %s\ndata: %s\n\n" % (kind.encode(), id_, data)
-        return b"event: %s.changed\nid: %s\ndata: %s\n\n" % (kind.encode(), id_, self.shown.data)
+            return b"event: %s.removed\ndata: %s\nid: %s\n\n" % (kind.encode(), data, id_)
+        return b"event: %s.changed\ndata: %s\nid: %s\n\n" % (kind.encode(), self.shown.data, id_)
 
 
 @dataclass(frozen=True)
@@ -58,5 +58,5 @@ class Wanted:
         )
 
 
-RESYNC = b"event: resync\nid: %s\ndata: {}\n\n"
+RESYNC = b"event: resync\ndata: {}\nid: %s\n\n"
 DROPPED = b'event: dropped\ndata: {"reason":"events were not taken in time; go on from the last id"}\n\n'
