@@ -32,6 +32,14 @@ def _indexes(sort: ProjectSort) -> tuple[Keys, Keys]:
     return [("site", 1), *_SORTED[sort]], [("site", 1), (_STATE, 1), *_SORTED[sort]]
 
 
+def _index_for(wanted: ProjectFilter, sort: ProjectSort) -> Keys:
+    of_all, of_states = _indexes(sort)
+    if wanted.restricts_states:
+        return of_states
+    by_priority = bool(wanted.priorities) and sort is ProjectSort.CREATED
+    return _indexes(ProjectSort.PRIORITY)[0] if by_priority else of_all
+
+
 class MongoProjects:
     def __init__(self, database: driver.Database) -> None:
         self._views = database["projects"]
@@ -56,14 +64,14 @@ class MongoProjects:
         self, site: str, wanted: ProjectFilter, sort: ProjectSort, after: Position | None, limit: int, now: datetime
     ) -> Sequence[ProjectView]:
         conditions = _conditions(wanted, sort, now)
-        of_all, of_states = _indexes(sort)
+        index = _index_for(wanted, sort)
         page: list[Document] = []
         for part in _parts(wanted, sort, after):
             query: Document = {"site": site, "$and": [*conditions, part]} if conditions or part else {"site": site}
             with driver.translating():
                 found = self._views.find(query, {"rebases": 0}, session=driver.reading())
                 found = found.sort(_left(sort, part)).limit(limit - len(page))
-                page += await found.hint(of_states if wanted.restricts_states else of_all).to_list(None)
+                page += await found.hint(index).to_list(None)
             if len(page) == limit:
                 break
         return [_view(each) for each in page]
