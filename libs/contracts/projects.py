@@ -90,6 +90,10 @@ class ProjectChanged(Message):
     lines: tuple[OrderLine, ...]
     snapshots: tuple[SnapshotRef, ...] = ()
     errors: tuple[Problem, ...] = ()
+    body_hash: str | None = Field(
+        None,
+        description="of the order as the ERP asked for its revision, see libs.contracts.erp.body_hash; absent in release 0.1",
+    )
 
 
 @message("projects.project.progressed.v1", topics.PROJECTS_EVENTS, key="project_id")

@@ -39,7 +39,7 @@ def commands_router(projects: Projects, commands: Commands) -> APIRouter:
         if command.order is None:
             return False
         view = await projects.get(command.site, project_id_of(command.site, command.order.order_id))
-        return view is not None and has_asked(view, command.order.revision, command.order.fingerprint)
+        return view is not None and has_asked(view, command.order)
 
     @router.get(
         "/{command_id}",

@@ -20,7 +20,7 @@ from services.gateway.api.showing import Showing, location_of
 from services.gateway.commands import Command, Commands
 from services.gateway.domain.listing import POSITION_TYPES, ProjectFilter, ProjectSort, position_in
 from services.gateway.domain.outcomes import COMMAND_PREFIX, Result
-from services.gateway.domain.projects import fingerprint_of, has_asked, numbers
+from services.gateway.domain.projects import AskedOrder, has_asked, numbers
 from services.gateway.ports import Projects
 
 States = Annotated[tuple[ProjectState, ...], Query(description="only in one of these states")]
@@ -94,7 +94,7 @@ def projects_router(projects: Projects, showing: Showing, commands: Commands) ->
             if order.order_id is None:
                 return False
             view = await projects.get(site, project_id_of(site, order.order_id))
-            return view is not None and has_asked(view, order.revision, fingerprint_of(requested("")))
+            return view is not None and has_asked(view, AskedOrder.of(requested("")))
 
         def project_id_for(command_id: str) -> str:
             return project_id_of(site, order_id_of(order, command_id))

@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Self
 
 import orjson
 from pydantic import Field
 
 from libs.contracts.base import Code, Data, Positive, Priority, Problem, Time, jsonable
-from libs.contracts.erp import LineProgress, OrderLine, OrderRequested, SnapshotRef
+from libs.contracts.erp import LineProgress, OrderLine, OrderRequested, SnapshotRef, body_hash
 from libs.contracts.execution import RebasedRecipe
 from libs.contracts.projects import (
     ActivationMoved,
@@ -54,13 +55,33 @@ class RebaseView(Rebase):
     sequence: int | None = None
 
 
+class AskedOrder(Data):
+    """What an order asks for: a repetition of it is never answered, so that it is known by its content."""
+
+    order_id: str
+    revision: int
+    fingerprint: str
+    body_hash: str | None = None
+
+    @classmethod
+    def of(cls, order: OrderRequested) -> Self:
+        return cls(
+            order_id=order.order_id,
+            revision=order.revision,
+            fingerprint=fingerprint_of(order),
+            body_hash=body_hash(order),
+        )
+
+
 class ProjectView(Data):
     """A project with its numbers, and the newest events that they come from."""
 
     site: str
     project: Project
+    body_hash: str | None = None
+    """Hash of the order as its revision asked for it; absent before `projects` has told it."""
     asked: str = ""
-    """Fingerprint of the content as its revision asked for it; what operators change does not touch it."""
+    """Fingerprint of the content as its revision asked for it, for want of a hash; no operator's change touches it."""
     sequence: int | None = None
     activation: Activation | None = None
     activation_sequence: int | None = None
@@ -94,9 +115,13 @@ def changed(view: ProjectView | None, site: str, event: ProjectChanged, sequence
         changed_at=event.at,
     )
     if view is None:
-        return ProjectView(site=site, project=project, asked=fingerprint_of(event), sequence=sequence)
-    asked = view.asked if view.project.revision == event.revision else fingerprint_of(event)
-    return view.model_copy(update={"project": project, "asked": asked, "sequence": sequence})
+        asked = {"asked": fingerprint_of(event), "body_hash": event.body_hash}
+        return ProjectView(site=site, project=project, sequence=sequence, **asked)
+    if view.project.revision == event.revision:
+        asked = {"asked": view.asked, "body_hash": event.body_hash or view.body_hash}
+    else:
+        asked = {"asked": fingerprint_of(event), "body_hash": event.body_hash}
+    return view.model_copy(update={"project": project, "sequence": sequence, **asked})
 
 
 def progressed(view: ProjectView | None, event: ProjectProgressed, sequence: int | None) -> ProjectView | None:
@@ -135,9 +160,13 @@ def rebased(view: ProjectView | None, event: ProjectRebased, sequence: int | Non
     return view.model_copy(update={"rebases": tuple(kept)})
 
 
-def has_asked(view: ProjectView, revision: int, fingerprint: str) -> bool:
+def has_asked(view: ProjectView, order: AskedOrder) -> bool:
     """Whether the project has this revision, and it asked for the same: then `projects` keeps silent about it."""
-    return view.project.revision == revision and view.asked == fingerprint
+    if view.project.revision != order.revision:
+        return False
+    if view.body_hash is not None and order.body_hash is not None:
+        return view.body_hash == order.body_hash
+    return view.asked == order.fingerprint
 
 
 def numbers(view: ProjectView) -> Sequence[LineProgress]:
@@ -156,7 +185,7 @@ def numbers(view: ProjectView) -> Sequence[LineProgress]:
 
 
 def fingerprint_of(content: OrderRequested | ProjectChanged) -> str:
-    """Of what order and project have in common, as it is on the wire, where times have milliseconds."""
+    """Of what order and project have in common in release 0.1, which tells no hash; times have milliseconds."""
     data = jsonable(content)
     told = {name: data.get(name) for name in ("lines", "priority", "deadline", "customer_ref")}
     return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -7,7 +7,7 @@ from enum import StrEnum
 from libs.contracts.base import Data, Message
 from libs.contracts.erp import OrderRequested
 from services.gateway.domain.outcomes import Outcome, Result
-from services.gateway.domain.projects import fingerprint_of
+from services.gateway.domain.projects import AskedOrder
 
 
 class CommandState(StrEnum):
@@ -20,14 +20,6 @@ class CommandState(StrEnum):
     DONE = "DONE"
     REFUSED = "REFUSED"
     """Nothing was changed, or what was changed was undone."""
-
-
-class AskedOrder(Data):
-    """What an order asked for: a repetition of it is never answered, so that it is known by its content."""
-
-    order_id: str
-    revision: int
-    fingerprint: str
 
 
 class SentCommand(Data):
@@ -46,10 +38,6 @@ class SentCommand(Data):
 def sent_command(
     site: str, command_id: str, message: Message, location: str, results: Sequence[Result], at: datetime
 ) -> SentCommand:
-    order = None
-    if isinstance(message, OrderRequested):
-        asked = fingerprint_of(message)
-        order = AskedOrder(order_id=message.order_id, revision=message.revision, fingerprint=asked)
     return SentCommand(
         site=site,
         command_id=command_id,
@@ -58,7 +46,7 @@ def sent_command(
         location=location,
         sent_at=at,
         results=tuple(results),
-        order=order,
+        order=AskedOrder.of(message) if isinstance(message, OrderRequested) else None,
     )
 
 

@@ -8,10 +8,9 @@ from typing import Any, Literal, NamedTuple, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from libs.contracts.base import Message, Problem, jsonable_without_defaults
-from libs.contracts.canonical import canonical_json
+from libs.contracts.base import Message, Problem
 from libs.contracts.envelope import Cause
-from libs.contracts.erp import LineProgress, OrderLine, OrderRequested, SnapshotRef
+from libs.contracts.erp import BODY_HASH, LineProgress, OrderLine, OrderRequested, SnapshotRef, body_hash
 from libs.contracts.projects import ProjectChanged, ProjectState
 from libs.kernel.ids import project_id_of
 from libs.kernel.lifecycle import Lifecycle
@@ -60,6 +59,7 @@ class Project(BaseModel):
     revision: int
     """The newest revision of the ERP that was followed; a cancellation has a revision of its own."""
     body_hash: str
+    """The hash of the order as the ERP sent it, without the changes of operators."""
     asked: dict[str, str | None] = {}
     """The message of the ERP that answers about the order refer to, in the form of `Cause.as_document`."""
     state: ProjectState
@@ -137,22 +137,10 @@ class Out(NamedTuple):
 _ORDER_OF_0_1 = ("order_id", "revision", "lines", "priority", "deadline", "auto_activate", "customer_ref")
 """The fields of an order in release 0.1, in the order of its model."""
 
-_HASHED = "sha256:"
-"""The prefix of a body's hash; hashes of release 0.1 have none."""
-
-
-def body_hash(order: OrderRequested) -> str:
-    """The hash of an order in canonical form: two requests of one revision are the same when their hashes are.
-
-    Fields that are left out, null or equal to their default hash alike, in any order of names. So a field that a later
-    release adds changes no hash of an order that lacks it.
-    """
-    return _HASHED + hashlib.sha256(canonical_json(jsonable_without_defaults(order)).encode()).hexdigest()
-
 
 def same_body(order: OrderRequested, known_hash: str) -> bool:
     """Whether the order has the body with the given hash, which may be a hash of release 0.1."""
-    if known_hash.startswith(_HASHED):
+    if known_hash.startswith(BODY_HASH):
         return body_hash(order) == known_hash
     fields = order.model_dump(mode="json", include=set(_ORDER_OF_0_1))
     line = ("line_id", "product_code", "recipe_code", "quantity")
@@ -207,5 +195,6 @@ def change(
         lines=moved.lines,
         snapshots=moved.snapshots,
         errors=moved.errors,
+        body_hash=moved.body_hash if moved.body_hash.startswith(BODY_HASH) else None,
     )
     return moved, Out(event, moved.sequence)

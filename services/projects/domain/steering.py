@@ -7,11 +7,18 @@ from typing import Literal, assert_never
 from libs.contracts import execution
 from libs.contracts.base import Priority, Problem
 from libs.contracts.envelope import Cause
-from libs.contracts.erp import LineProgress, LineTarget, OrderAccepted, OrderCancellationConfirmed, OrderRequested
+from libs.contracts.erp import (
+    LineProgress,
+    LineTarget,
+    OrderAccepted,
+    OrderCancellationConfirmed,
+    OrderRequested,
+    body_hash,
+)
 from libs.contracts.projects import ChangeProject, ProjectState
 from services.projects.domain.decision import UNCHANGED, Decision, TurnBack
 from services.projects.domain.progress import initial_progress
-from services.projects.domain.project import Out, Project, Wish, body_hash, change, revised
+from services.projects.domain.project import Out, Project, Wish, change, revised
 from services.projects.domain.rejection import refuse, reject
 
 Answer = (

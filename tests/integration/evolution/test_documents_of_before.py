@@ -69,6 +69,7 @@ async def test_orders_of_before_are_repeated_changed_and_finished(factory: Stage
     await factory.run()
     changed = factory.all(projects.ProjectChanged)[-1]
     assert (changed.priority, changed.customer_ref) == (Priority.URGENT, "spring")
+    assert changed.body_hash is None, "the hash of release 0.1 is another one"
     assert changed.deadline == datetime(2027, 6, 30, 12, tzinfo=UTC)
 
     factory.put(projects.ActivateProject(project_id=project_id_of("main", "PLANNED")))

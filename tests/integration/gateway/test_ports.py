@@ -43,9 +43,8 @@ from services.gateway.domain.equipment import Key as FloorKey
 from services.gateway.domain.listing import Position as ProjectPosition
 from services.gateway.domain.listing import ProjectFilter, ProjectSort, position_in
 from services.gateway.domain.outcomes import Outcome, Result
-from services.gateway.domain.projects import Project, ProjectView, RebaseView
+from services.gateway.domain.projects import AskedOrder, Project, ProjectView, RebaseView
 from services.gateway.domain.record import Entry, EntryKey, Moment
-from services.gateway.domain.sent import AskedOrder
 from services.gateway.ports import (
     Answers,
     Catalog,
@@ -421,7 +420,7 @@ class TestOutcomes:
 
 class TestSentCommands:
     async def test_what_is_sent_is_found_again(self, ports: Ports) -> None:
-        order = AskedOrder(order_id="PO-1", revision=2, fingerprint="f")
+        order = AskedOrder(order_id="PO-1", revision=2, fingerprint="f", body_hash="sha256:b")
         keyed, bare = sent("cmd-1", order=order), sent("cmd-2")
         assert await ports.sent.remember(keyed, "/p", "k", "a") == Remembered("cmd-1", "a")
         assert await ports.sent.remember(bare, "/p", None, "a") == Remembered("cmd-2", "a")

@@ -6,10 +6,14 @@ from typing import Any
 import httpx
 import pytest
 
+from libs.contracts.base import Priority
+from libs.contracts.erp import OrderRequested
 from libs.contracts.projects import ProjectState
+from libs.kernel.ids import project_id_of
 from libs.messaging.records import Cause
 from services.gateway.api.examples import ORDER, RECIPE
 from services.gateway.domain.outcomes import Outcome, Result
+from services.gateway.domain.projects import AskedOrder, has_asked
 from services.gateway.domain.sent import CommandState, awaited, state_after
 from tests.unit.gateway.asking import codes, get
 from tests.unit.gateway.equipment import PO_1, TASK, task_held, task_refused
@@ -97,6 +101,21 @@ async def test_an_order_that_repeats_another_is_done_though_nobody_answers(world
     states = [(await state(world, each)) for each in (first, again, other)]
     assert [each["state"] for each in states] == ["DONE", "DONE", "SENT"]
     assert [bool(each["done_at"]) for each in states] == [True, False, False]
+
+
+async def test_an_order_sent_before_hashes_were_told_is_known_by_its_content(world: World) -> None:
+    await world.hear(project(), sequence=1)
+    view = await world.projects.get("main", project_id_of("main", "PO-1"))
+    assert view is not None
+    order = OrderRequested(order_id="PO-1", revision=1, lines=project().lines, priority=Priority.HIGH)
+    asked = AskedOrder.of(order)
+    hashed = view.model_copy(update={"body_hash": asked.body_hash})
+    of_before = asked.model_copy(update={"body_hash": None})
+
+    assert all(has_asked(*each) for each in ((view, asked), (hashed, asked), (hashed, of_before), (view, of_before)))
+    other = asked.model_copy(update={"body_hash": "sha256:other"})
+    assert has_asked(view, other)
+    assert not has_asked(hashed, other)
 
 
 async def test_a_refused_order_replayed_says_so(world: World) -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from libs.contracts.base import jsonable
-from libs.contracts.erp import OrderRequested
+from libs.contracts.erp import OrderRequested, body_hash
 from libs.contracts.projects import ActivateProject, ProjectChanged, ProjectState
 from libs.kernel.ids import project_id_of
 from services.gateway.api.examples import ORDER
@@ -25,14 +25,21 @@ def codes(answer: httpx.Response) -> list[str]:
     return [error["code"] for error in answer.json()["errors"]]
 
 
-def as_asked(**fields: Any) -> ProjectChanged:
-    """The project that the order makes."""
-    content = {name: ORDER[name] for name in ("lines", "priority", "deadline", "customer_ref")}
-    return ProjectChanged.model_validate(jsonable(project()) | content | fields)
-
-
 def order(**fields: Any) -> dict[str, Any]:
     return ORDER | {"order_id": "PO-1"} | fields
+
+
+def hash_of(**fields: Any) -> str:
+    return body_hash(OrderRequested.model_validate(order(**fields)))
+
+
+def as_asked(hash_: str | None = None, **fields: Any) -> ProjectChanged:
+    """The project that the order makes, as release 0.1 tells it unless there is a hash."""
+    content = {name: ORDER[name] for name in ("lines", "priority", "deadline", "customer_ref")}
+    return ProjectChanged.model_validate(jsonable(project()) | content | {"body_hash": hash_} | fields)
+
+
+HASHES = pytest.mark.parametrize("hash_", [hash_of(), None], ids=["by its hash", "of release 0.1"])
 
 
 class TestOrder:
@@ -81,8 +88,11 @@ class TestOrder:
 
         assert (answer.status_code, answer.json()["revision"]) == (200, 2)
 
-    async def test_the_same_order_again_is_answered_although_projects_keeps_silent(self, world: World) -> None:
-        await world.hear(as_asked(), sequence=1)
+    @HASHES
+    async def test_the_same_order_again_is_answered_although_projects_keeps_silent(
+        self, world: World, hash_: str | None
+    ) -> None:
+        await world.hear(as_asked(hash_), sequence=1)
         async with world.client() as client:
             began = time.perf_counter()
             answer = await client.post("/projects", json=order(), headers={"Prefer": "wait=30"})
@@ -92,10 +102,13 @@ class TestOrder:
             assert answer.json() == (await client.get(f"/projects/{PO_1}")).json()
         assert len(world.sent) == 1
 
-    async def test_it_is_the_same_also_after_an_operator_has_changed_the_project(self, world: World) -> None:
+    @HASHES
+    async def test_it_is_the_same_also_after_an_operator_has_changed_the_project(
+        self, world: World, hash_: str | None
+    ) -> None:
         changed = {"previous": ProjectState.ACTIVE, "state": ProjectState.ACTIVE, "cause": "changed"}
-        await world.hear(as_asked(), sequence=1)
-        await world.hear(as_asked(priority="LOW", **changed), sequence=2)
+        await world.hear(as_asked(hash_), sequence=1)
+        await world.hear(as_asked(hash_, priority="LOW", **changed), sequence=2)
         async with world.client(NO_TIME) as client:
             assert (await client.post("/projects", json=order())).status_code == 200
             assert (await client.post("/projects", json=order(priority="LOW"))).status_code == 202
@@ -111,6 +124,7 @@ class TestOrder:
 
         assert answer.status_code == 200
 
+    @HASHES
     @pytest.mark.parametrize(
         "other",
         [
@@ -121,10 +135,28 @@ class TestOrder:
             {"lines": [{"line_id": "10", "product_code": "CITY-BIKE", "quantity": 26}]},
         ],
     )
-    async def test_another_one_is_waited_for(self, world: World, other: dict[str, Any]) -> None:
-        await world.hear(as_asked(), sequence=1)
+    async def test_another_one_is_waited_for(self, world: World, other: dict[str, Any], hash_: str | None) -> None:
+        await world.hear(as_asked(hash_), sequence=1)
         async with world.client(NO_TIME) as client:
             assert (await client.post("/projects", json=order(**other))).status_code == 202
+
+    async def test_what_only_the_hash_tells_counts_as_well(self, world: World) -> None:
+        await world.hear(as_asked(hash_of()), sequence=1)
+        async with world.client(NO_TIME) as client:
+            assert (await client.post("/projects", json=order(auto_activate=False))).status_code == 202
+
+    async def test_a_revision_is_known_by_the_hash_of_its_own(self, world: World) -> None:
+        await world.hear(as_asked(hash_of()), sequence=1)
+        await world.hear(as_asked(hash_of(revision=2), revision=2), sequence=2)
+        async with world.client(NO_TIME) as client:
+            assert (await client.post("/projects", json=order(revision=2))).status_code == 200
+        await world.hear(as_asked(None, revision=2), sequence=3)  # an instance of release 0.1 still runs
+        async with world.client(NO_TIME) as client:
+            assert (await client.post("/projects", json=order(revision=2))).status_code == 200
+            assert (await client.post("/projects", json=order(revision=2, auto_activate=False))).status_code == 202
+        await world.hear(as_asked(None, revision=3), sequence=4)
+        async with world.client(NO_TIME) as client:
+            assert (await client.post("/projects", json=order(revision=3))).status_code == 200
 
     async def test_a_rejection_counts_more_than_what_looks_the_same(self, world: World) -> None:
         await world.hear(as_asked(), sequence=1)
@@ -132,8 +164,10 @@ class TestOrder:
         async with world.client(WAIT) as client:
             assert (await client.post("/projects", json=order(auto_activate=False))).status_code == 409
 
-    async def test_times_are_compared_as_they_are_on_the_wire(self, world: World) -> None:
-        await world.hear(as_asked(deadline="2027-03-01T12:00:00.123Z"), sequence=1)
+    @HASHES
+    async def test_times_are_compared_as_they_are_on_the_wire(self, world: World, hash_: str | None) -> None:
+        told = "2027-03-01T12:00:00.123Z"
+        await world.hear(as_asked(hash_of(deadline=told) if hash_ else None, deadline=told), sequence=1)
         async with world.client(NO_TIME) as client:
             answer = await client.post("/projects", json=order(deadline="2027-03-01T13:00:00.123456+01:00"))
 

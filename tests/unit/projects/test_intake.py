@@ -15,6 +15,7 @@ from libs.contracts.erp import (
     OrderCancelled,
     OrderRejected,
     OrderRequested,
+    body_hash,
 )
 from libs.contracts.problems import problems_of
 from libs.contracts.projects import OrderRejected as OrderRejectedEvent
@@ -85,6 +86,13 @@ def test_a_new_order_becomes_a_project_in_planning() -> None:
     assert types(decision) == [OrderAccepted, ProjectChanged]
     assert after(decision).id.startswith("A-1-")
     assert moved(decision) == (None, ProjectState.PLANNING, "ordered")
+
+
+def test_the_hash_of_what_the_erp_asked_for_is_told_of_each_revision() -> None:
+    new, revised = requested(None, order()), requested(given(), order(revision=2, quantity=9))
+    for decision, asked in ((new, order()), (revised, order(revision=2, quantity=9))):
+        told = [each.message.body_hash for each in decision.messages if isinstance(each.message, ProjectChanged)]
+        assert set(told) == {body_hash(asked)}
 
 
 def test_two_sites_with_the_same_order_have_two_projects() -> None:
