@@ -92,7 +92,7 @@ class ProjectChanged(Message):
     errors: tuple[Problem, ...] = ()
     body_hash: str | None = Field(
         None,
-        description="of the order as the ERP sent this revision, by libs.contracts.erp.body_hash; none from release 0.1",
+        description="of the order as the ERP sent this revision, by libs.contracts.erp.body_hash; not in release 0.1",
     )
 
 
