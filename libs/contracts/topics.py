@@ -119,8 +119,11 @@ INSIGHT_EVENTS = Topic("insight.events.v1", "subject", "insight", "events", 4)
 
 TOPICS: tuple[Topic, ...] = tuple(topic for topic in list(vars().values()) if isinstance(topic, Topic))
 
-OUR_SOURCES = frozenset(f"/{service}" for service in {topic.owner for topic in TOPICS} | {"gateway"})
-"""The sources of our own services' messages."""
+OWNERS_OF_NO_TOPIC = frozenset({"gateway"})
+"""The services that publish on the topics of others only."""
+
+OUR_SOURCES = frozenset(f"/{service}" for service in {topic.owner for topic in TOPICS} | OWNERS_OF_NO_TOPIC)
+"""The sources of our own services' messages. Their ids are unique alone, those of others only beside their source."""
 
 
 def fixed_topics() -> tuple[Topic, ...]:

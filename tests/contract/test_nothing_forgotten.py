@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.contracts.topics import TOPICS
+from libs.contracts.topics import OUR_SOURCES, TOPICS
 from libs.devkit import settings_table
 from libs.devkit.service import service_names
 from libs.devkit.settings_table import BEGIN, END, all_variables, settings_class, written_into
@@ -69,6 +69,12 @@ def test_every_topic_is_owned_by_a_service_that_there_is() -> None:
     services = set(service_names())
 
     assert {topic.name: topic.owner for topic in TOPICS if topic.owner not in services} == {}
+
+
+def test_the_messages_of_every_service_are_known_as_ours() -> None:
+    ours = {f"/{name}" for name in service_names()}
+
+    assert ours == OUR_SOURCES, "name a service that owns no topic in topics.OWNERS_OF_NO_TOPIC"
 
 
 def test_every_reply_of_every_saga_is_routed_and_every_command_announced() -> None:

@@ -9,9 +9,8 @@ from libs.contracts import topics
 from libs.contracts.asyncapi import asyncapi_document
 from libs.contracts.base import messages_on
 from libs.contracts.topics import DAY, FOREVER, TOPICS, Topic, device_tasks_topic, fixed_topics
+from libs.devkit.service import service_names
 from libs.messaging.mongo.store import INBOX_DAYS
-
-SERVICES = {"projects", "catalog", "snapshot", "task_generation", "execution", "insight", "gateway"}
 
 each_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 
@@ -42,7 +41,7 @@ def test_names_are_unique() -> None:
 @each_topic
 def test_a_row_is_well_formed(topic: Topic) -> None:
     assert re.fullmatch(r"[a-z-]+(\.[a-z-]+)+(\.\{device_type\})?\.v[1-9][0-9]*", topic.name)
-    assert topic.owner in SERVICES
+    assert topic.owner in service_names()
     assert 1 <= topic.partitions <= 64
     assert topic.retention_ms == FOREVER or topic.retention_ms >= topics.HOUR
     assert topic.compacted == (topic.retention_ms == FOREVER)

@@ -1,4 +1,4 @@
-"""One trace runs from the ERP's message to the last report, through outbox, batches and seven processes."""
+"""One trace runs from the ERP's message to the last report, through outbox, batches and every process."""
 
 import asyncio
 import time
@@ -48,8 +48,8 @@ async def test_the_trace_of_an_order_is_unbroken(shop: Shop) -> None:
     names = Counter(span["name"] for span in spans)
     assert names["process device.task.completed.v1"] == len(done) > 1
     assert {span["parent_span_id"] for span in spans} <= {span["span_id"] for span in spans} | {PARENT}
-    services = {span["service"] for span in spans}
-    assert services == {"projects", "catalog", "snapshot", "execution", "task_generation", "insight", "gateway"}
+    participants = {"projects", "catalog", "snapshot", "execution", "task_generation", "insight", "gateway"}
+    assert {span["service"] for span in spans} >= participants
 
 
 async def settled_spans(shop: Shop, last: str) -> list[dict[str, object]]:
