@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from libs.contracts import catalog, erp, execution, projects, snapshot, task_generation
+from libs.contracts import catalog, erp, projects
 from libs.contracts.base import Message
 from libs.contracts.projects import ProjectState
 from libs.kernel.clock import utc_now
@@ -15,23 +15,10 @@ from tests.harness import Said, said_of
 from tests.leftovers import Leftovers
 from tests.stage import Stage
 
-COMMANDS: dict[str, type[Message]] = {
-    "resolve": catalog.ResolveOrder,
-    "freeze": snapshot.FreezeSnapshots,
-    "admit": execution.AdmitWorkOrder,
-    "generate": task_generation.GenerateTasks,
-    "release": execution.ReleaseWorkOrder,
-}
-UNDOS: dict[str, type[Message]] = {
-    "freeze": snapshot.ReleaseSnapshots,
-    "admit": execution.WithdrawWorkOrder,
-    "generate": task_generation.CancelGeneration,
-}
-STEPS = tuple(step.name for step in ACTIVATION.steps)
-assert tuple(COMMANDS) == STEPS
+COMMANDS = {step.name: step.command for step in ACTIVATION.steps}
+UNDOS = {step.name: step.undo for step in ACTIVATION.steps if step.undo is not None}
+STEPS, UNDONE = tuple(COMMANDS), tuple(UNDOS)
 CAN_FAIL = tuple(step.name for step in ACTIVATION.steps if step.can_fail)
-UNDONE = tuple(step.name for step in ACTIVATION.steps if step.undo is not None)
-assert set(UNDONE) == set(UNDOS)
 
 WINDOW = 4
 """Executions of a recipe that an activation generates at first: fewer than an order of three lamps needs of bells."""

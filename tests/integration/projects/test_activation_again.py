@@ -167,7 +167,7 @@ class TestOldActivations:
         first = [said for said in order.said if hasattr(said.message, "activation_id")]
         assert {COMMANDS[step], UNDOS[step], ACTIVATION.by_name[step].success} <= {type(said.message) for said in first}
         order.activated_by_an_operator()
-        for name in ("freeze", "admit", "generate", "release"):
+        for name in STEPS:
             command = await order.next(COMMANDS[name])
             for said in first:
                 await order.deliver(said_again(said))

@@ -13,6 +13,11 @@ FORWARD = tuple(step.success for step in ACTIVATION.steps)
 CASES = cases(ACTIVATION)
 
 
+def before(step: str) -> tuple[type[Message], ...]:
+    """The successes after which the saga waits for the reply to a step."""
+    return FORWARD[: ACTIVATION.steps.index(ACTIVATION.by_name[step])]
+
+
 @pytest.fixture
 def story() -> Story:
     return Story(ACTIVATION, CONTEXT, answer)
@@ -110,7 +115,7 @@ class TestMessages:
                 "lines": lines,
             }
         )
-        story.given(*FORWARD[:1]).when(snapshot.SnapshotsFrozen).sends(work_order)
+        story.given(*before("freeze")).when(snapshot.SnapshotsFrozen).sends(work_order)
 
     def test_the_first_window_of_every_recipe_is_generated(self, story: Story) -> None:
         bells = {"recipe_code": "BELL", "snapshot_id": "snapshot-BELL", "first_steps": (1,), "first_execution": 1}
@@ -124,13 +129,13 @@ class TestMessages:
             )
         )
         generate = task_generation.GenerateTasks(**IDS, generation_id=IDS["activation_id"], ranges=ranges)
-        story.given(*FORWARD[:2]).when(execution.WorkOrderAdmitted).sends(generate)
+        story.given(*before("admit")).when(execution.WorkOrderAdmitted).sends(generate)
 
     def test_what_is_staged_is_released(self, story: Story) -> None:
-        story.given(*FORWARD[:3]).when(execution.TasksStaged).sends(execution.ReleaseWorkOrder(**IDS))
+        story.given(*before("generate")).when(execution.TasksStaged).sends(execution.ReleaseWorkOrder(**IDS))
 
     def test_undos_name_the_activation_and_nothing_else(self, story: Story) -> None:
-        story.given(*FORWARD[:3]).when(ABORT).sends(task_generation.CancelGeneration(**IDS))
+        story.given(*before("generate")).when(ABORT).sends(task_generation.CancelGeneration(**IDS))
         story.when(task_generation.GenerationCancelled).sends(execution.WithdrawWorkOrder(**IDS))
         story.when(execution.WorkOrderWithdrawn).sends(snapshot.ReleaseSnapshots(**IDS))
         story.when(snapshot.SnapshotsReleased).sends().ends(SagaStatus.COMPENSATED)
@@ -138,26 +143,26 @@ class TestMessages:
 
 class TestEnds:
     def test_a_refusal_is_the_reason_that_is_told(self, story: Story) -> None:
-        story.given(*FORWARD[:2]).when(execution.WorkOrderRefused)
+        story.given(*before("admit")).when(execution.WorkOrderRefused)
         assert (story.saga.failed_step, story.saga.errors) == ("admit", (PROBLEM,))
 
     def test_before_a_step_is_given_up_its_command_goes_out_three_times_under_one_id(self, story: Story) -> None:
-        ids = [story.given(*FORWARD[:2]).sent[0].id, story.when(SILENCE).sent[0].id, story.when(SILENCE).sent[0].id]
+        ids = [story.given(*before("admit")).sent[0].id, story.when(SILENCE).sent[0].id, story.when(SILENCE).sent[0].id]
         assert len(set(ids)) == 1
         story.when(SILENCE).sends("admit:undo")
         assert [error.code for error in story.saga.errors] == ["TIMED_OUT"]
 
     def test_a_stuck_undo_can_be_skipped_and_the_rest_is_undone(self, story: Story) -> None:
-        story.given(*FORWARD[:3], ABORT, SILENCE, SILENCE, SILENCE).ends(SagaStatus.STUCK)
+        story.given(*before("generate"), ABORT, SILENCE, SILENCE, SILENCE).ends(SagaStatus.STUCK)
         story.when(SKIP).sends("admit:undo").waits_for("admit")
 
     def test_a_retried_undo_is_asked_for_again_under_its_new_id(self, story: Story) -> None:
-        story.given(*FORWARD[:3], ABORT, SILENCE, SILENCE, SILENCE)
+        story.given(*before("generate"), ABORT, SILENCE, SILENCE, SILENCE)
         story.when(RETRY).sends("generate:undo:1").when(SILENCE).sends("generate:undo:1")
 
     @pytest.mark.parametrize("late", [cls for cls in ACTIVATION.replies if cls is not execution.WorkOrderReleased])
     def test_what_comes_late_stops_no_release(self, story: Story, late: type[Message]) -> None:
-        story.given(*FORWARD[:4]).when(late).ignores().waits_for("release")
+        story.given(*before("release")).when(late).ignores().waits_for("release")
         story.when(execution.WorkOrderReleased).sends().ends(SagaStatus.SUCCEEDED)
 
     @pytest.mark.parametrize("end", [SagaStatus.SUCCEEDED, SagaStatus.COMPENSATED, SagaStatus.STUCK])
@@ -167,7 +172,7 @@ class TestEnds:
             case SagaStatus.SUCCEEDED:
                 story.given(*FORWARD)
             case SagaStatus.COMPENSATED:
-                story.given(*FORWARD[:1], snapshot.SnapshotsRejected)
+                story.given(*before("freeze"), snapshot.SnapshotsRejected)
             case _:
-                story.given(*FORWARD[:1], ABORT, SILENCE, SILENCE, SILENCE)
+                story.given(*before("freeze"), ABORT, SILENCE, SILENCE, SILENCE)
         story.ends(end).when(late).ignores().when(ABORT).stays().ends(end)
