@@ -22,6 +22,9 @@ PACE_SECONDS = 0.25
 GATHER_SECONDS = 0.03
 """Seconds, at least, between two rounds of telling, so that a burst of changes is one round."""
 
+CLIENT_SECONDS = 0.0003
+"""Seconds, about twice, that it takes to send to one client: rounds are no closer than their clients can be served."""
+
 QUIET_SECONDS = 4.0
 """Seconds after which a client that nothing was told gets a comment and its newest cursor."""
 
@@ -113,7 +116,7 @@ class Live:
             for change in batch:
                 self._seen = max(self._seen, change.moment)
                 self._dirty.update(await self._things(change))
-            if self._clock() - round_at >= GATHER_SECONDS:
+            if self._clock() - round_at >= max(GATHER_SECONDS, len(self._clients) * CLIENT_SECONDS):
                 round_at = self._clock()
                 async with self._telling:
                     await self._round(round_at)
@@ -213,24 +216,33 @@ class Live:
             except ChangesLost:
                 yield RESYNC % joined
             yield b"id: %s\n\n" % joined
-            while True:
-                try:
-                    item = await asyncio.wait_for(client.queue.get(), QUIET_SECONDS)
-                except TimeoutError:
-                    yield (
-                        b": nothing new\nid: %s\n\n"
-                        % (self._told or client.joined).of(client.wanted.site).write().encode()
-                    )
-                    continue
-                if item is None:
-                    break
-                event, frame = item
-                if event.thing not in replayed or replayed.pop(event.thing) != event.shown:
-                    yield frame
+            while frames := await self._next(client, replayed):
+                yield frames
             yield RESYNC % joined if client.resync else DROPPED
         finally:
             self._clients.discard(client)
             client.task = None
+
+    async def _next(self, client: _Client, replayed: dict[Thing, Shown | None]) -> bytes:
+        """All frames that wait for the client, or a comment after a while; nothing when it is told no more."""
+        try:
+            async with asyncio.timeout(QUIET_SECONDS):
+                waiting = [await client.queue.get()]
+        except TimeoutError:
+            newest = (self._told or client.joined).of(client.wanted.site)
+            return b": nothing new\nid: %s\n\n" % newest.write().encode()
+        while not client.queue.empty():
+            waiting.append(client.queue.get_nowait())
+        frames = [
+            frame
+            for event, frame in filter(None, waiting)
+            if event.thing not in replayed or replayed.pop(event.thing) != event.shown
+        ]
+        if waiting[-1] is None and not frames:
+            return b""
+        if waiting[-1] is None:
+            client.queue.put_nowait(None)
+        return b"".join(frames) or b":\n\n"
 
     async def _missed(self, after: Cursor | None, client: _Client) -> AsyncIterator[tuple[Event, Cursor]]:
         """What changed between a client's cursor and where it joined.
