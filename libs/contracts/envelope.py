@@ -157,8 +157,17 @@ def write(envelope: Envelope) -> list[tuple[str, bytes]]:
 
 def peek_type(headers: Headers) -> str | None:
     """The type of a binary-mode record, without a look at its body; None when only the body can tell."""
+    return _peek(headers, "ce_type")
+
+
+def peek_cause(headers: Headers) -> str | None:
+    """The id of the message that a binary-mode record answers, in the same way."""
+    return _peek(headers, "ce_causationid")
+
+
+def _peek(headers: Headers, wanted: str) -> str | None:
     for name, value in headers:
-        if name.lower() == "ce_type" and value is not None:
+        if name.lower() == wanted and value is not None:
             return value.decode("utf-8", "replace")
     return None
 

@@ -35,7 +35,7 @@ def decode(records: Sequence[RawRecord], subscription: Subscription) -> Decoded:
         type_ = None if subscription.answers_for_all else peek_type(record.headers)
         if type_ is not None:
             concerns = subscription.concerns_by_type.get(type_)
-            if type_ not in subscription.types or (concerns and record.value and not concerns(record.value)):
+            if type_ not in subscription.types or (concerns and record.value and not concerns(record)):
                 continue
         try:
             message = _message(record, subscription)

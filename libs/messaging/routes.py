@@ -39,8 +39,8 @@ class Subscription:
     where two would often write the same documents, since the later one would have to begin again.
     """
 
-    concerns: Mapping[type[Message], Callable[[bytes], bool]] = field(default_factory=dict)
-    """By type, on a topic of events: whether the data of a record may concern the service, judged by its bytes alone.
+    concerns: Mapping[type[Message], Callable[[RawRecord], bool]] = field(default_factory=dict)
+    """By type, on a topic of events: whether a record may concern the service, judged by its bytes and headers alone.
 
     A record that does not is passed over, unread and without a mark in the inbox. Worth it where the handler is for a
     few of very many messages; it still has to check those that it gets.
@@ -77,7 +77,7 @@ class Subscription:
         }
 
     @cached_property
-    def concerns_by_type(self) -> dict[str, Callable[[bytes], bool]]:
+    def concerns_by_type(self) -> dict[str, Callable[[RawRecord], bool]]:
         return {cls.TYPE: concerns for cls, concerns in self.concerns.items()}
 
     @property

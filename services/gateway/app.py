@@ -22,12 +22,14 @@ from services.gateway.api.showing import Showing, ShowingEquipment
 from services.gateway.commands import Commands
 from services.gateway.dead_letter_commands import DeadLetterCommands
 from services.gateway.dead_letter_handlers import DeadLetterProjection
+from services.gateway.device_messages import DeviceMessages
 from services.gateway.equipment_handlers import EquipmentProjections
 from services.gateway.handlers import Projections
 from services.gateway.live import Live
 from services.gateway.ports import Answers, Changes, Outcomes, ReadModels, SentCommands
 from services.gateway.questions import Questions
 from services.gateway.record_handlers import RecordHandlers
+from services.gateway.report_handlers import ReportProjection
 from services.gateway.routes import raw_routes, routes
 
 
@@ -57,6 +59,7 @@ def compose(
 ) -> Service:
     """The service on any adapters of its ports."""
     commands = Commands(backends.publisher, sent, outcomes, backends.tracer, backends.metrics)
+    devices = DeviceMessages(backends.publisher, sent, outcomes, backends.tracer, backends.metrics)
     questions = Questions(commands, answers)
     requests = Requests("gateway", backends.store, backends.publisher, backends.metrics)
     dead_letters = DeadLetterCommands(read.dead_letters, sent, outcomes, requests)
@@ -68,6 +71,7 @@ def compose(
             Projections(read.catalog, read.projects, read.staged, outcomes),
             EquipmentProjections(read.equipment, answers, outcomes),
             RecordHandlers(read.record, read.projects),
+            ReportProjection(outcomes),
         ),
         raw_subscriptions=raw_routes(DeadLetterProjection(read.dead_letters, backends.prefix)),
         publishes=(
@@ -77,8 +81,12 @@ def compose(
             topics.EXECUTION_COMMANDS,
             topics.EXECUTION_DEVICE_COMMANDS,
             topics.EXECUTION_DISPATCH,
+            topics.DEVICES_STATUS,
+            topics.DEVICES_REPORTS,
         ),
         prepare=prepare,
         beside=(live.run,),
-        app=lambda kernel_routes: make_app(kernel_routes, read, commands, questions, dead_letters, changes, live),
+        app=lambda kernel_routes: make_app(
+            kernel_routes, read, commands, questions, dead_letters, devices, changes, live
+        ),
     )

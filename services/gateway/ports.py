@@ -211,6 +211,9 @@ class Outcomes(Protocol):
     async def find(self, site: str, command_id: str, results: Sequence[Result]) -> Outcome | None:
         """The one with the first of these results that there is."""
 
+    async def find_all(self, site: str, command_ids: Collection[str], results: Sequence[Result]) -> dict[str, Outcome]:
+        """The same of each of these commands, by id; those of which nothing was heard are left out."""
+
 
 class Remembered(NamedTuple):
     """What an idempotency key was first used for."""

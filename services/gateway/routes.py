@@ -3,21 +3,29 @@
 from typing import get_args
 
 from libs.contracts import by_hand, catalog, execution, projects, task_generation, topics
+from libs.contracts.envelope import peek_cause
+from libs.messaging.records import RawRecord
 from libs.messaging.routes import RawSubscription, Subscription
 from services.gateway.dead_letter_handlers import DeadLetterProjection
 from services.gateway.domain.equipment import Told
 from services.gateway.domain.outcomes import TaskWord
+from services.gateway.domain.reports import Verdict, is_report
 from services.gateway.domain.stories import TaskStory, WorkOrderStory, may_tell_completion, may_tell_failure
 from services.gateway.equipment_handlers import EquipmentProjections, FloorRefusal
 from services.gateway.handlers import Projections
 from services.gateway.ports import Answer
 from services.gateway.record_handlers import RecordHandlers, also
+from services.gateway.report_handlers import ReportProjection
 
 
 def routes(
-    projections: Projections, floor_projections: EquipmentProjections, record: RecordHandlers
+    projections: Projections,
+    floor_projections: EquipmentProjections,
+    record: RecordHandlers,
+    reports: ReportProjection,
 ) -> tuple[Subscription, ...]:
     of_projects = also(projections.on_projects, record.on_events)
+    of_reports = also(reports.on_verdicts, record.on_events)
     of_tasks = also(floor_projections.on_tasks, record.on_events)
     return (
         Subscription(
@@ -49,8 +57,10 @@ def routes(
                 execution.TasksStaged: projections.on_batches,
                 **dict.fromkeys((*get_args(TaskStory), *get_args(WorkOrderStory)), record.on_events),
                 **dict.fromkeys((*get_args(TaskWord), by_hand.TaskControlRefused), of_tasks),
+                **dict.fromkeys(get_args(Verdict), of_reports),
             },
-            concerns={execution.TaskCompleted: may_tell_completion, execution.TaskFailed: may_tell_failure},
+            concerns=dict.fromkeys(get_args(Verdict), _answers_report)
+            | {execution.TaskCompleted: _concerns_completion, execution.TaskFailed: _concerns_failure},
         ),
         Subscription(
             topics.TASK_GENERATION_EVENTS,
@@ -62,6 +72,19 @@ def routes(
         ),
         Subscription(topics.EXECUTION_ANSWERS, dict.fromkeys(get_args(Answer), floor_projections.on_answers)),
     )
+
+
+def _answers_report(record: RawRecord) -> bool:
+    """Whether it answers a report that has come over HTTP."""
+    return is_report(peek_cause(record.headers))
+
+
+def _concerns_completion(record: RawRecord) -> bool:
+    return may_tell_completion(record.value or b"") or _answers_report(record)
+
+
+def _concerns_failure(record: RawRecord) -> bool:
+    return may_tell_failure(record.value or b"") or _answers_report(record)
 
 
 DEAD_LETTERS_AT_ONCE = 50

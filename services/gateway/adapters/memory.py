@@ -178,8 +178,12 @@ class MemoryOutcomes:
             rows.setdefault((outcome.site, outcome.command_id, outcome.result), outcome)
 
     async def find(self, site: str, command_id: str, results: Sequence[Result]) -> Outcome | None:
-        found = (self._outcomes.rows.get((site, command_id, result)) for result in results)
-        return next((outcome for outcome in found if outcome is not None), None)
+        return (await self.find_all(site, [command_id], results)).get(command_id)
+
+    async def find_all(self, site: str, command_ids: Collection[str], results: Sequence[Result]) -> dict[str, Outcome]:
+        rows = self._outcomes.rows
+        found = [rows.get((site, id_, result)) for id_ in command_ids for result in reversed(results)]
+        return {outcome.command_id: outcome for outcome in found if outcome is not None}
 
 
 class MemorySentCommands:

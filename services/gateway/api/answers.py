@@ -54,5 +54,10 @@ COMMANDING = problems(422, 503) | {
 }
 """What any command may answer."""
 
+REPORTED = _LOCATION | _APPLIED | {"Idempotent-Replayed": _STATUS["Idempotent-Replayed"]}
+
+SENDING = problems(422, 503) | {202: {"description": "On its way.", "headers": REPORTED}}
+"""What a message of a device may be answered."""
+
 WITH_BODY = problems(400, 413, 415)
 """What can go wrong with a body, beside what is wrong in it."""

@@ -9,6 +9,7 @@ from services.gateway.api.answers import READING
 from services.gateway.api.catalog import RESOURCES, catalog_router
 from services.gateway.api.commands import commands_router
 from services.gateway.api.dead_letters import dead_letters_router
+from services.gateway.api.device_messages import device_messages_router
 from services.gateway.api.device_types import device_types_router
 from services.gateway.api.devices import devices_router
 from services.gateway.api.openapi import DESCRIPTION, TAGS, TITLE, Api
@@ -22,6 +23,7 @@ from services.gateway.api.tasks import tasks_router
 from services.gateway.api.timeline import timeline_router
 from services.gateway.commands import Commands
 from services.gateway.dead_letter_commands import DeadLetterCommands
+from services.gateway.device_messages import DeviceMessages
 from services.gateway.live import Live
 from services.gateway.ports import Changes, ReadModels
 from services.gateway.questions import Questions
@@ -33,6 +35,7 @@ def make_app(
     commands: Commands,
     questions: Questions,
     dead_letters: DeadLetterCommands,
+    devices: DeviceMessages,
     changes: Changes,
     live: Live,
 ) -> Api:
@@ -62,6 +65,7 @@ def make_app(
     api.include_router(task_lists_router(showing, questions))
     api.include_router(tasks_router(read.projects, questions, commands))
     api.include_router(devices_router(equipment, commands))
+    api.include_router(device_messages_router(devices))
     api.include_router(reservations_router(equipment, read.projects, commands))
     api.include_router(calendar_router(equipment, commands))
     api.include_router(dead_letters_router(read.dead_letters, dead_letters))

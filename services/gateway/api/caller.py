@@ -80,6 +80,8 @@ SCOPES: dict[str, Scope] = {
     "cancel reservation": Scope.PLAN,
     "set calendar": Scope.PLAN,
     "remove calendar": Scope.PLAN,
+    "send device status": Scope.DEVICE,
+    "send device reports": Scope.DEVICE,
 }
 """Every route of the API by its name. A route that is not in the table cannot be made."""
 

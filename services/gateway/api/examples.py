@@ -97,6 +97,52 @@ REPLAY_SEVERAL: dict[str, Any] = {
     "by": "m.keller",
 }
 
+STATUS: dict[str, Any] = {
+    "online": {"type": "device.online.v1", "data": {"device_type": "WELDER", "slots": 2}},
+    "heartbeat": {
+        "type": "device.heartbeat.v1",
+        "data": {"leases": [{"task_id": "PO-1001-2d9a4c11f0b7/10/FRAME/1/2", "fence": 1}]},
+    },
+    "state-changed": {
+        "specversion": "1.0",
+        "type": "device.state-changed.v1",
+        "source": "/gateways/hall-3",
+        "id": "4711",
+        "time": "2027-02-01T08:15:30Z",
+        "data": {"device_id": "W-1", "state": "DOWN", "reason": "the wire is used up"},
+    },
+}
+
+_COMPLETED: dict[str, Any] = {
+    "type": "device.task.completed.v1",
+    "data": {
+        "task_id": "PO-1001-2d9a4c11f0b7/10/FRAME/1/2",
+        "fence": 1,
+        "project_id": "PO-1001-2d9a4c11f0b7",
+        "outcome": "GOOD",
+        "at": "2027-02-01T08:15:30Z",
+    },
+}
+
+REPORTS: dict[str, Any] = {
+    "completed": _COMPLETED,
+    "several": [
+        {
+            "type": "device.task.failed.v1",
+            "source": "/gateways/hall-3",
+            "id": "4712",
+            "data": {
+                "task_id": "PO-1001-2d9a4c11f0b7/10/FRAME/2/2",
+                "fence": 3,
+                "project_id": "PO-1001-2d9a4c11f0b7",
+                "at": "2027-02-01T08:15:20Z",
+                "reason": "the arc went out",
+            },
+        },
+        _COMPLETED,
+    ],
+}
+
 DISCARD_SEVERAL: dict[str, Any] = {
     "where": {"topic": "devices.reports.v1", "type": "device.task.paused.v1"},
     "expected": 240,

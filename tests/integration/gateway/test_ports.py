@@ -417,6 +417,15 @@ class TestOutcomes:
         assert await ports.outcomes.find("other", "cmd-1", (Result.TAKEN,)) is None
         assert await ports.outcomes.find("main", "cmd-2", (Result.TAKEN,)) is None
 
+    async def test_several_are_found_at_once(self, ports: Ports) -> None:
+        taken, refused = self.outcome(Result.TAKEN), self.outcome(Result.REFUSED)
+        other = taken.model_copy(update={"command_id": "cmd-2"})
+        await self.save(ports, taken, refused, other, other.model_copy(update={"command_id": "cmd-3"}))
+
+        found = await ports.outcomes.find_all("main", {"cmd-1", "cmd-2", "cmd-4"}, (Result.REFUSED, Result.TAKEN))
+        assert found == {"cmd-1": refused, "cmd-2": other}
+        assert await ports.outcomes.find_all("other", {"cmd-1"}, (Result.TAKEN,)) == {}
+
 
 class TestSentCommands:
     async def test_what_is_sent_is_found_again(self, ports: Ports) -> None:

@@ -52,6 +52,7 @@ from services.gateway.api.showing import Showing, ShowingEquipment
 from services.gateway.commands import Commands
 from services.gateway.dead_letter_commands import DeadLetterCommands
 from services.gateway.dead_letter_handlers import DeadLetterProjection
+from services.gateway.device_messages import DeviceMessages
 from services.gateway.domain.dead_letters import Wanted
 from services.gateway.domain.outcomes import Result
 from services.gateway.domain.sent import SentCommand
@@ -61,6 +62,7 @@ from services.gateway.live import Live
 from services.gateway.ports import ReadModels
 from services.gateway.questions import Questions
 from services.gateway.record_handlers import RecordHandlers
+from services.gateway.report_handlers import ReportProjection
 from services.gateway.routes import raw_routes
 from services.gateway.routes import routes as gateway_routes
 
@@ -98,6 +100,7 @@ class World:
             Projections(self.catalog, self.projects, self.staged, self.outcomes),
             EquipmentProjections(self.equipment, self.answers, self.outcomes),
             RecordHandlers(self.record, self.projects),
+            ReportProjection(self.outcomes),
         )
         self.letters = MemoryDeadLetters()
         [self.raw] = raw_routes(DeadLetterProjection(self.letters, "t1."))
@@ -118,6 +121,7 @@ class World:
             commands,
             Questions(commands, self.answers, seconds=0.05),
             DeadLetterCommands(self.letters, self.kept, self.outcomes, requests),
+            DeviceMessages(self, self.kept, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05),
             self.changes,
             live,
         )

@@ -237,7 +237,7 @@ def test_every_record_has_its_place(
 class TestConcerns:
     """A subscription that judges records of a type by their bytes."""
 
-    some = replace(EVENTS, concerns={execution.WorkOrderReleased: lambda data: b"PO-1" in data})
+    some = replace(EVENTS, concerns={execution.WorkOrderReleased: lambda record: b"PO-1" in (record.value or b"")})
 
     def test_what_does_not_concern_the_service_is_passed_over_unread(self) -> None:
         type_ = execution.WorkOrderReleased.TYPE
@@ -254,7 +254,7 @@ class TestConcerns:
 
     def test_it_judges_types_of_the_topic_alone(self) -> None:
         with pytest.raises(ValueError, match="does not travel"):
-            replace(EVENTS, concerns={erp.OrderRequested: lambda data: True})
+            replace(EVENTS, concerns={erp.OrderRequested: lambda record: True})
 
 
 def test_a_subscription_to_what_does_not_travel_on_the_topic_is_refused() -> None:

@@ -1,7 +1,7 @@
 """Commands that were sent, with their idempotency keys, and their outcomes: all kept for a day."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from libs.kernel.errors import Conflict
 from libs.messaging.mongo import driver
@@ -36,11 +36,14 @@ class MongoOutcomes:
             await self._outcomes.bulk_write(writes, ordered=False, session=work.transaction.handle)
 
     async def find(self, site: str, command_id: str, results: Sequence[Result]) -> Outcome | None:
-        ids = [_id(site, command_id, result) for result in results]
+        return (await self.find_all(site, [command_id], results)).get(command_id)
+
+    async def find_all(self, site: str, command_ids: Collection[str], results: Sequence[Result]) -> dict[str, Outcome]:
+        ids = [_id(site, id_, result) for id_ in command_ids for result in results]
         with driver.translating():
             found = await self._outcomes.find({"_id": {"$in": ids}, "site": site}).to_list(None)
-        outcomes = {outcome.result: outcome for outcome in map(Outcome.model_validate, found)}
-        return next((outcomes[result] for result in results if result in outcomes), None)
+        outcomes = sorted(map(Outcome.model_validate, found), key=lambda each: results.index(each.result), reverse=True)
+        return {outcome.command_id: outcome for outcome in outcomes}
 
 
 class MongoSentCommands:
