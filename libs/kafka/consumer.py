@@ -1,5 +1,6 @@
 """The consumer of one subscription: FastStream hands batches over, the kernel applies them, offsets are committed."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,7 @@ class Consumer:
         self._uncommitted: dict[TopicPartition, int] = {}
         self._subscriber = broker.subscriber(
             *(prefix + topic for topic in subscription.topics),
+            **_pattern(subscription, prefix),
             group_id=prefix + processor.consumer,
             batch=True,
             max_records=subscription.batch_size or settings.batch_size,
@@ -144,6 +146,14 @@ class Consumer:
             topic = partition.topic.removeprefix(self._prefix)
             behind[topic, partition.partition] = max(0, end - max(self._done[partition], position))
         return behind
+
+
+def _pattern(subscription: Subscription | RawSubscription, prefix: str) -> dict[str, Any]:
+    """What a subscriber to a pattern of topics is told beside the rest."""
+    pattern = subscription.pattern if isinstance(subscription, RawSubscription) else None
+    if pattern is None:
+        return {}
+    return {"pattern": f"^{re.escape(prefix)}(?:{pattern})$"}
 
 
 async def _untouched(raw: Any) -> StreamMessage[Any]:

@@ -7,7 +7,14 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-from libs.kafka.internals import disconnect, end_fetching, fetch_together, fetch_when_wanted, rest_when_idle
+from libs.kafka.internals import (
+    ask_for_topics,
+    disconnect,
+    end_fetching,
+    fetch_together,
+    fetch_when_wanted,
+    rest_when_idle,
+)
 from libs.messaging.records import Illegible
 
 log = structlog.get_logger(__name__)
@@ -17,6 +24,9 @@ WAIT_MS = 500
 
 LEAVE_SECONDS = 4.0
 """Seconds that a stop waits for a rebalance that began before it, and once more after its connection is closed."""
+
+NEW_TOPICS_MS = 2000
+"""Milliseconds after which a consumer of a pattern of topics asks the broker anew which topics there are."""
 
 REFETCH_MS = 1000
 """Milliseconds to wait for records that have to be fetched again."""
@@ -36,6 +46,8 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]
 
     def subscribe(self, topics: Any = (), pattern: str | None = None, listener: Any = None) -> None:
         self._listener = listener
+        if pattern:
+            ask_for_topics(self, every_ms=NEW_TOPICS_MS)
         super().subscribe(topics=topics, pattern=pattern, listener=listener)
 
     async def start(self) -> None:

@@ -4,8 +4,9 @@ An upgrade of either library can break this module without an error. `CHECKED_WI
 was read for it; a test fails when other versions are installed, and says what is to be done.
 
 Private parts of aiokafka: `AIOKafkaConsumer._fetcher` with `_proc_fetch_request`, `_fetch_max_wait_ms`,
-`_prefetch_backoff` and `close`; `AIOKafkaConsumer._client` with `close`; `AIOKafkaProducer.client` with `cluster` and
-`send`. Of FastStream: `KafkaBroker.config.broker_config.builder`, which makes its consumers.
+`_prefetch_backoff` and `close`; `AIOKafkaConsumer._client` with `close` and `_metadata_max_age_ms`;
+`AIOKafkaProducer.client` with `cluster` and `send`. Of FastStream: `KafkaBroker.config.broker_config.builder`, which
+makes its consumers.
 """
 
 import asyncio
@@ -84,6 +85,11 @@ def rest_when_idle(consumer: AIOKafkaConsumer) -> None:
         return found
 
     fetcher._proc_fetch_request = rested
+
+
+def ask_for_topics(consumer: AIOKafkaConsumer, every_ms: int) -> None:
+    """Make a consumer that is not started ask the broker so often which topics and partitions there are."""
+    consumer._client._metadata_max_age_ms = every_ms
 
 
 async def disconnect(consumer: AIOKafkaConsumer) -> None:

@@ -62,5 +62,7 @@ class RawProcessor(BatchProcessor[RawRecord]):
             self._metrics.duplicates(topic, "", count)
 
     def _topic_of(self, record: RawRecord) -> str:
-        """Its name in the contracts, without the namespace of a deployment."""
+        """Its name in the contracts, without the namespace of a deployment; topics of a pattern share one name."""
+        if self._subscription.pattern:
+            return self._subscription.name
         return next((name for name in self._subscription.topics if record.topic.endswith(name)), record.topic)

@@ -111,6 +111,14 @@ class RawSubscription:
     batch_size: int | None = None
     """Records in one transaction, at most; None is the number of the settings."""
 
+    pattern: str | None = None
+    """A regular expression in place of the names: every topic that it matches from its beginning to its end is read,
+    those that come into being later within seconds, from their first record on. No braces."""
+
+    def __post_init__(self) -> None:
+        if bool(self.topics) == bool(self.pattern):
+            raise ValueError(f"{self.name} names either topics or a pattern of topics")
+
 
 @dataclass(frozen=True)
 class Tick:

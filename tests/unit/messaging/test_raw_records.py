@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -125,3 +126,11 @@ async def test_a_record_that_the_client_cannot_read_is_handed_out_too(bench: Ben
     await reader.take(Illegible(TOPICS[0], 0, 3, ValueError("no UTF-8")))
 
     assert bench.store.state == ["None"]
+
+
+@pytest.mark.parametrize("names", [{"topics": ()}, {"topics": ("a",), "pattern": "b"}])
+def test_a_subscription_names_topics_or_a_pattern(names: dict[str, Any]) -> None:
+    async def take(run: Sequence[RawRecord], work: Work) -> None: ...
+
+    with pytest.raises(ValueError, match="either topics or a pattern"):
+        RawSubscription("odd", handler=take, **names)
