@@ -24,6 +24,7 @@ PARAMETERS = [
     pytest.param(operation, name, id=f"{operation} {name}") for operation in OPERATIONS for name in operation.queries
 ]
 VALUES = [
+    "project,device",
     *("", "abc", "null", "a b", "ä", "x" * 3000),
     *("5", "200", "201", "0", "-1", "05", "+5", " 5", "5 ", "5.0", "5e0", "1_0", "٥", "9" * 5000),
     *("IDLE", "idle", "DOWN", "OPEN", "WELDER"),
