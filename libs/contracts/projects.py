@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from libs.contracts import topics
-from libs.contracts.base import Code, Message, Positive, Priority, Problem, Text, Time, message
+from libs.contracts.base import Code, Count, Message, Positive, Priority, Problem, Text, Time, message
 from libs.contracts.erp import LineProgress, LineTarget, OrderLine, SnapshotRef
 from libs.contracts.execution import RebasedRecipe
 
@@ -19,42 +19,49 @@ class ProjectState(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-@message("projects.project.activate.v1", topics.PROJECTS_COMMANDS, key="project_id")
-class ActivateProject(Message):
+class ProjectCommand(Message):
+    """An operator's command to a project."""
+
     project_id: str
+    if_sequence: Count | None = Field(
+        None,
+        description="only while no newer change of the project than the one with this sequence is known; else refused",
+    )
+
+
+@message("projects.project.activate.v1", topics.PROJECTS_COMMANDS, key="project_id")
+class ActivateProject(ProjectCommand):
+    pass
 
 
 @message("projects.project.pause.v1", topics.PROJECTS_COMMANDS, key="project_id")
-class PauseProject(Message):
-    project_id: str
+class PauseProject(ProjectCommand):
+    pass
 
 
 @message("projects.project.resume.v1", topics.PROJECTS_COMMANDS, key="project_id")
-class ResumeProject(Message):
-    project_id: str
+class ResumeProject(ProjectCommand):
+    pass
 
 
 @message("projects.project.cancel.v1", topics.PROJECTS_COMMANDS, key="project_id")
-class CancelProject(Message):
-    project_id: str
+class CancelProject(ProjectCommand):
     reason: Text = ""
 
 
 @message("projects.project.change.v1", topics.PROJECTS_COMMANDS, key="project_id")
-class ChangeProject(Message):
+class ChangeProject(ProjectCommand):
     """An operator's change; what is absent stays as it is."""
 
-    project_id: str
     priority: Priority | None = None
     deadline: Time | None = None
     lines: tuple[LineTarget, ...] = ()
 
 
 @message("projects.project.rebase.v1", topics.PROJECTS_COMMANDS, key="project_id")
-class RebaseProject(Message):
+class RebaseProject(ProjectCommand):
     """Deliberately build what is not begun by the recipes as they are now, from an execution on."""
 
-    project_id: str
     from_execution: Positive = 1
     by: str = Field(min_length=1, max_length=200, description="who wants it")
     reason: Text = Field(min_length=1)
@@ -68,8 +75,7 @@ class UndoDecision(StrEnum):
 
 
 @message("projects.activation.unstick.v1", topics.PROJECTS_COMMANDS, key="project_id")
-class UnstickActivation(Message):
-    project_id: str
+class UnstickActivation(ProjectCommand):
     decision: UndoDecision
 
 

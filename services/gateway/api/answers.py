@@ -7,6 +7,7 @@ from services.gateway.api.problems import ProblemDetails
 _PROBLEMS = {
     400: "The body is not JSON.",
     404: "There is no such thing at this site.",
+    412: "The project has changed since the `ETag` that `If-Match` names. Nothing was done.",
     409: "The state of things does not allow it, or a newer revision is known.",
     413: "The body is too large.",
     415: "The body is not `application/json`.",

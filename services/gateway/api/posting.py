@@ -97,6 +97,7 @@ async def posting(
 ) -> Posting:
     # A DELETE says in its query what others say in a body.
     said: bytes = request.scope["query_string"] if request.method == "DELETE" else b""
+    said += request.headers.get("if-match", "").encode()
     if isinstance(request, JsonRequest):
         said += orjson.dumps(await request.json(), option=orjson.OPT_SORT_KEYS)
     fingerprint = hashlib.sha256(said).hexdigest() if said else ""

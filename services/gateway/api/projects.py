@@ -146,9 +146,15 @@ def projects_router(projects: Projects, showing: Showing, commands: Commands) ->
         response_model=models.ShownProject,
         responses=answers.problems(404),
     )
-    async def get_one(caller: Asks, project_id: str) -> models.ShownProject:
-        """Also while it activates: at which step, since when, how often tried, how many batches are stored."""
-        return await showing.project(caller.site, project_id)
+    async def get_one(caller: Asks, project_id: str, response: Response) -> models.ShownProject:
+        """Also while it activates: at which step, since when, how often tried, how many batches are stored.
+
+        Its `ETag` names the state that a command with `If-Match` is meant for.
+        """
+        view = await showing.known(caller.site, project_id)
+        if view.sequence is not None:
+            response.headers["ETag"] = f'"{view.sequence}"'
+        return await showing.show(view)
 
     @router.get(
         "/{project_id}/progress",

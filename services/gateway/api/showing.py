@@ -31,10 +31,12 @@ class Showing:
         return view
 
     async def project(self, site: str, project_id: str) -> ShownProject:
-        view = await self.known(site, project_id)
+        return await self.show(await self.known(site, project_id))
+
+    async def show(self, view: ProjectView) -> ShownProject:
         activation = None
         if view.activation is not None:
-            told = staging(view.activation.activation_id, await self._staged.get(site, project_id))
+            told = staging(view.activation.activation_id, await self._staged.get(*view.key))
             activation = ShownActivation(**view.activation.model_dump(), **told.model_dump())
         rebases = tuple(Rebase.model_validate(each.model_dump()) for each in view.rebases)
         return ShownProject(**view.project.model_dump(), activation=activation, rebases=rebases)

@@ -41,6 +41,9 @@ def decide(project: Project | None, command: Command, cause: Cause, now: datetim
         message = f"there is no project {command.project_id}"
         problem = Problem(code="UNKNOWN_PROJECT", path="project_id", message=message)
         return refuse(command.project_id, name, [problem], now)
+    if command.if_sequence is not None and command.if_sequence != project.sequence:
+        message = f"the project has changed meanwhile: its newest change has the sequence {project.sequence}"
+        return refuse(project.id, name, [Problem(code="CHANGED_MEANWHILE", path="if_sequence", message=message)], now)
     if project.state not in ALLOWED[type(command)]:
         message = f"the project is {project.state}: no {name} now"
         return refuse(project.id, name, [Problem(code="NOT_ALLOWED", path="state", message=message)], now)

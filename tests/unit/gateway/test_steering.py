@@ -138,14 +138,39 @@ async def test_who_waits_gets_the_project_as_it_is_then(world: World, steering: 
         assert (await client.get(f"/projects/{PO_1}")).json() == answer.json()
 
 
+REFUSALS = [("NOT_ALLOWED", 409), ("UNKNOWN_PROJECT", 404), ("NOT_CHANGEABLE", 409), ("CHANGED_MEANWHILE", 412)]
+
+
 @EVERY
-@pytest.mark.parametrize(("code", "status"), [("NOT_ALLOWED", 409), ("UNKNOWN_PROJECT", 404), ("NOT_CHANGEABLE", 409)])
+@pytest.mark.parametrize(("code", "status"), REFUSALS)
 async def test_a_refusal_says_why(world: World, steering: Steering, code: str, status: int) -> None:
     await world.hear(project(state=steering.before), sequence=1)
     world.answer = lambda command: [(refusal(PO_1, code), None)]
     answer = await ask(world, steering, **WAIT)
 
     assert (answer.status_code, codes(answer)) == (status, [(code, "somewhere")])
+
+
+@EVERY
+async def test_the_command_is_for_the_state_that_the_client_has_read(world: World, steering: Steering) -> None:
+    await world.hear(project(state=steering.before), sequence=7)
+    async with world.client() as client:
+        tag = (await client.get(f"/projects/{PO_1}")).headers["ETag"]
+    assert tag == '"7"'
+
+    await ask(world, steering, **{"If-Match": tag})
+    await ask(world, steering, **{"If-Match": "*"})
+
+    assert [command.data.if_sequence for command in world.sent] == [7, None]
+
+
+@pytest.mark.parametrize("tag", ["7", '"x"', 'W/"7"', '"7", "8"', ""])
+async def test_what_is_no_tag_of_a_project_is_refused(world: World, tag: str) -> None:
+    await world.hear(project(state=ACTIVE), sequence=7)
+    answer = await ask(world, STEERINGS["pause"], **{"If-Match": tag})
+
+    assert (answer.status_code, codes(answer)) == (422, [("INVALID_VALUE", "header.If-Match")])
+    assert not world.sent
 
 
 @EVERY
@@ -238,7 +263,7 @@ def test_a_body_is_its_command_without_the_project(body: Any, command: Any) -> N
 
     expected = {name: schema for name, schema in fields(command).items() if name != "project_id"}
     assert {name: schema for name, schema in fields(body).items() if name in expected} == expected
-    assert body.model_fields.keys() == command.model_fields.keys() - {"project_id"}
+    assert body.model_fields.keys() == command.model_fields.keys() - {"project_id", "if_sequence"}
 
 
 async def test_a_body_that_may_be_left_out_is_read_when_it_is_there(world: World) -> None:

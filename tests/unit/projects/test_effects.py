@@ -194,6 +194,13 @@ class TestUnstick:
         assert isinstance(moved, Decision)
         assert refused(moved) == ["NOT_STUCK"]
 
+    def test_a_command_that_was_meant_for_another_state_is_refused(self) -> None:
+        project = given(state=ACTIVE)
+        pause = PauseProject(project_id="P", if_sequence=project.sequence)
+        assert types(commanded(project, pause)) == [PauseWorkOrder]
+        changed = project.model_copy(update={"sequence": project.sequence + 1})
+        assert refused(commanded(changed, pause)) == ["CHANGED_MEANWHILE"]
+
     def test_only_an_activation_can_be_stuck(self) -> None:
         command = UnstickActivation(project_id="P", decision=UndoDecision.SKIP)
         assert refused(commanded(given(state=ACTIVE), command)) == ["NOT_ALLOWED"]
