@@ -73,7 +73,12 @@ def day(value: Any) -> date:
 
 
 def prose(value: Any) -> str:
-    """A text for people: one that is too long is cut and ends in `…`, and what is no text is kept as its JSON."""
+    """A text for people: one that is too long is cut and ends in `…`, and what is no text is kept as its JSON.
+
+    Null is as good as an empty text.
+    """
+    if value is None:
+        return ""
     if not isinstance(value, str):
         try:
             value = json.dumps(value, ensure_ascii=False)

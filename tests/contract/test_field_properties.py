@@ -162,6 +162,10 @@ def test_prose_is_never_a_reason_to_refuse(value: Any) -> None:
         assert text == value
 
 
+def test_a_null_is_an_empty_text() -> None:
+    assert TypeAdapter(Text).validate_json("null") == ""
+
+
 @given(length=st.integers(1, 5000))
 def test_prose_that_is_too_long_is_cut_and_says_so(length: int) -> None:
     text = TypeAdapter(Text).validate_python("x" * length)
