@@ -7,6 +7,8 @@ from libs.contracts import catalog, execution, snapshot, task_generation
 from libs.contracts.base import Message, Problem
 from libs.contracts.canonical import canonical_json
 from libs.contracts.erp import SnapshotRef
+from libs.saga import Definition
+from services.projects.saga import ACTIVATION
 
 IDS = {"activation_id": "A-1-0a1b:1", "project_id": "A-1-0a1b"}
 WINDOW = 1000
@@ -23,6 +25,11 @@ CONTEXT: dict[str, Any] = {
     ],
     "window": WINDOW,
 }
+
+
+def before(step: str, table: Definition = ACTIVATION) -> tuple[type[Message], ...]:
+    """The successes after which a saga waits for the reply to the step."""
+    return tuple(each.success for each in table.steps[: table.steps.index(table.by_name[step])])
 
 
 def recipe(code: str, *steps: dict[str, Any], version: int) -> catalog.Definition:

@@ -7,15 +7,10 @@ from libs.contracts.base import Message
 from libs.saga import SagaStatus
 from libs.saga.testing import ABORT, RETRY, SILENCE, SKIP, Case, Story, cases
 from services.projects.saga import ACTIVATION
-from tests.unit.projects.participants import CONTEXT, DEFINITIONS, IDS, PROBLEM, WINDOW, answer
+from tests.unit.projects.participants import CONTEXT, DEFINITIONS, IDS, PROBLEM, WINDOW, answer, before
 
 FORWARD = tuple(step.success for step in ACTIVATION.steps)
 CASES = cases(ACTIVATION)
-
-
-def before(step: str) -> tuple[type[Message], ...]:
-    """The successes after which the saga waits for the reply to a step."""
-    return FORWARD[: ACTIVATION.steps.index(ACTIVATION.by_name[step])]
 
 
 @pytest.fixture
