@@ -34,8 +34,11 @@ from services.execution.settings import ExecutionSettings
 from services.gateway.adapters import memory as gateway
 from services.gateway.adapters.memory_dead_letters import MemoryDeadLetters
 from services.gateway.adapters.memory_record import MemoryRecord
+from services.gateway.adapters.memory_webhooks import MemoryDeliveries, MemoryWebhooks
 from services.gateway.app import compose as compose_gateway
+from services.gateway.domain.targets import Targets
 from services.gateway.ports import ReadModels
+from services.gateway.webhook_ports import Hooks
 from services.insight.adapters.memory import MemoryEventStore
 from services.insight.app import compose as compose_insight
 from services.projects.adapters.memory import MemoryProjects, MemorySagas
@@ -160,6 +163,8 @@ class StageInMemory(Stage):
                 sent=gateway.MemorySentCommands(),
                 answers=gateway.MemoryAnswers(),
                 changes=gateway.MemoryChanges(),
+                hooks=Hooks(MemoryWebhooks(), MemoryDeliveries()),
+                targets=Targets(),
             )
         )
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from libs.contracts import topics
 from libs.kernel.ids import new_id
-from libs.kernel.settings import Settings
 from libs.messaging.units import Requests
 from libs.runtime.service import Backends, Service, Step
 from services.gateway.adapters.mongo.answers import MongoAnswers
@@ -16,6 +15,8 @@ from services.gateway.adapters.mongo.equipment import MongoEquipment
 from services.gateway.adapters.mongo.projects import MongoProjects
 from services.gateway.adapters.mongo.record import MongoRecord
 from services.gateway.adapters.mongo.staged import MongoStaged
+from services.gateway.adapters.mongo.webhooks import MongoDeliveries, MongoWebhooks
+from services.gateway.adapters.webhook_http import HttpOutside
 from services.gateway.api.app import make_app
 from services.gateway.api.changes import names, render
 from services.gateway.api.showing import Showing, ShowingEquipment
@@ -23,6 +24,7 @@ from services.gateway.commands import Commands
 from services.gateway.dead_letter_commands import DeadLetterCommands
 from services.gateway.dead_letter_handlers import DeadLetterProjection
 from services.gateway.device_messages import DeviceMessages
+from services.gateway.domain.targets import Targets
 from services.gateway.equipment_handlers import EquipmentProjections
 from services.gateway.handlers import Projections
 from services.gateway.live import Live
@@ -31,10 +33,16 @@ from services.gateway.questions import Questions
 from services.gateway.record_handlers import RecordHandlers
 from services.gateway.report_handlers import ReportProjection
 from services.gateway.routes import raw_routes, routes
+from services.gateway.settings import GatewaySettings
+from services.gateway.webhook_commands import WebhookCommands
+from services.gateway.webhook_handlers import Notices
+from services.gateway.webhook_ports import Hooks
+from services.gateway.webhook_sender import WebhookSender
 
 
-def build(settings: Settings | None = None) -> Service:
-    backends = Backends("gateway", settings or Settings.from_environment())
+def build(settings: GatewaySettings | None = None) -> Service:
+    settings = settings or GatewaySettings.from_environment()
+    backends = Backends("gateway", settings)
     catalog, projects = MongoCatalog(backends.database), MongoProjects(backends.database)
     staged, equipment = MongoStaged(backends.database), MongoEquipment(backends.database)
     outcomes, sent = MongoOutcomes(backends.database), MongoSentCommands(backends.database)
@@ -42,9 +50,20 @@ def build(settings: Settings | None = None) -> Service:
     record = MongoRecord(backends.database)
     read = ReadModels(catalog, projects, staged, equipment, letters, record)
     changes = MongoChanges(backends.client, backends.database, names(equipment), new_id())
+    webhooks, deliveries = MongoWebhooks(backends.database), MongoDeliveries(backends.database)
     kept = (changes, catalog, projects, equipment, outcomes, sent, answers, letters, record)
-    prepare = tuple(each.prepare for each in kept)
-    return compose(backends, read=read, outcomes=outcomes, sent=sent, answers=answers, changes=changes, prepare=prepare)
+    prepare = [each.prepare for each in (*kept, webhooks, deliveries)]
+    return compose(
+        backends,
+        read=read,
+        outcomes=outcomes,
+        sent=sent,
+        answers=answers,
+        changes=changes,
+        hooks=Hooks(webhooks, deliveries),
+        targets=Targets.parse(settings.webhook_targets),
+        prepare=prepare,
+    )
 
 
 def compose(
@@ -55,6 +74,8 @@ def compose(
     sent: SentCommands,
     answers: Answers,
     changes: Changes,
+    hooks: Hooks,
+    targets: Targets,
     prepare: Sequence[Step] = (),
 ) -> Service:
     """The service on any adapters of its ports."""
@@ -65,12 +86,14 @@ def compose(
     dead_letters = DeadLetterCommands(read.dead_letters, sent, outcomes, requests)
     showing = render(Showing(read.projects, read.staged), ShowingEquipment(read.equipment), read.dead_letters)
     live = Live(changes, names(read.equipment), showing)
+    webhooks = WebhookCommands(hooks, targets, requests)
+    sender = WebhookSender(hooks, HttpOutside(targets), requests)
     return Service(
         backends,
         subscriptions=routes(
             Projections(read.catalog, read.projects, read.staged, outcomes),
             EquipmentProjections(read.equipment, answers, outcomes),
-            RecordHandlers(read.record, read.projects),
+            RecordHandlers(read.record, read.projects, Notices(hooks)),
             ReportProjection(outcomes),
         ),
         raw_subscriptions=raw_routes(DeadLetterProjection(read.dead_letters, backends.prefix)),
@@ -85,8 +108,8 @@ def compose(
             topics.DEVICES_REPORTS,
         ),
         prepare=prepare,
-        beside=(live.run,),
+        beside=(live.run, sender.run),
         app=lambda kernel_routes: make_app(
-            kernel_routes, read, commands, questions, dead_letters, devices, changes, live
+            kernel_routes, read, commands, questions, dead_letters, devices, changes, live, webhooks
         ),
     )

@@ -9,12 +9,14 @@ from libs.messaging.work import Work
 from services.gateway.domain.record import Entry, EntryKey, entries_of, in_order, moment_of, placed
 from services.gateway.domain.stories import Story, project_of
 from services.gateway.ports import Projects, Record
+from services.gateway.webhook_handlers import Notices
 
 
 class RecordHandlers:
-    def __init__(self, record: Record, projects: Projects) -> None:
+    def __init__(self, record: Record, projects: Projects, notices: Notices) -> None:
         self._record = record
         self._projects = projects
+        self._notices = notices
 
     async def on_events(self, run: Sequence[Incoming[Story]], work: Work) -> None:
         told = [message for message in run if isinstance(message.data, Story)]
@@ -32,6 +34,7 @@ class RecordHandlers:
         new = [entry for entry in entries if entry.key not in recorded]
         new = in_order(new, await self._record.last_of(work, {moment_of(entry) for entry in new}))
         await self._record.save(work, placed(new, recorded, await self._effects(new, work)))
+        await self._notices.on_entries(new, work)
 
     async def _effects(self, new: Sequence[Entry], work: Work) -> list[Entry]:
         """What the new ones have caused, directly or not, and was heard of before them, from another topic."""

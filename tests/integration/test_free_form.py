@@ -18,6 +18,7 @@ from libs.messaging.records import Cause, encode
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.app import build as build_gateway
 from services.gateway.domain.catalog import Key, Kind
+from services.gateway.settings import GatewaySettings
 from services.insight.app import build as build_insight
 from tests.harness import handling
 from tests.searching import examples
@@ -53,7 +54,7 @@ async def factory(kafka: str, mongodb: str, redis: str) -> AsyncIterator[Stage]:
     async with (
         stage(kafka, mongodb, redis, namespace) as built,
         handling(build_insight(common)) as insight,
-        handling(gateway := build_gateway(common)) as views,
+        handling(gateway := build_gateway(GatewaySettings(**common.model_dump()))) as views,
     ):
         built.add(build_insight(common), insight)
         built.add(gateway, views)

@@ -21,12 +21,14 @@ from services.gateway.api.stream import stream_router
 from services.gateway.api.task_lists import task_lists_router
 from services.gateway.api.tasks import tasks_router
 from services.gateway.api.timeline import timeline_router
+from services.gateway.api.webhooks import webhooks_router
 from services.gateway.commands import Commands
 from services.gateway.dead_letter_commands import DeadLetterCommands
 from services.gateway.device_messages import DeviceMessages
 from services.gateway.live import Live
 from services.gateway.ports import Changes, ReadModels
 from services.gateway.questions import Questions
+from services.gateway.webhook_commands import WebhookCommands
 
 
 def make_app(
@@ -38,6 +40,7 @@ def make_app(
     devices: DeviceMessages,
     changes: Changes,
     live: Live,
+    webhooks: WebhookCommands,
 ) -> Api:
     """A new resource is a router in this package, a line here, and the scopes of its routes in `caller.SCOPES`."""
     app = Api(
@@ -70,5 +73,6 @@ def make_app(
     api.include_router(calendar_router(equipment, commands))
     api.include_router(dead_letters_router(read.dead_letters, dead_letters))
     api.include_router(stream_router(live))
+    api.include_router(webhooks_router(webhooks))
     app.include_router(api)
     return app

@@ -82,6 +82,13 @@ SCOPES: dict[str, Scope] = {
     "remove calendar": Scope.PLAN,
     "send device status": Scope.DEVICE,
     "send device reports": Scope.DEVICE,
+    "add webhook": Scope.ADMINISTER,
+    "list webhooks": Scope.ADMINISTER,
+    "get webhook": Scope.ADMINISTER,
+    "remove webhook": Scope.ADMINISTER,
+    "rotate webhook secret": Scope.ADMINISTER,
+    "list deliveries": Scope.ADMINISTER,
+    "replay delivery": Scope.ADMINISTER,
 }
 """Every route of the API by its name. A route that is not in the table cannot be made."""
 

@@ -30,6 +30,8 @@ ORDER: dict[str, Any] = {
     "customer_ref": "Spring campaign",
 }
 
+WEBHOOK: dict[str, Any] = {"url": "https://hooks.example.com/factory", "events": ["projects.project.*"]}
+
 CANCELLATION: dict[str, Any] = {"reason": "the customer withdrew"}
 
 URGENT: dict[str, Any] = {"priority": "URGENT", "deadline": "2027-02-15T12:00:00Z"}

@@ -26,6 +26,7 @@ TAGS = [
     {"name": "live", "description": "What changes, told as it does."},
     {"name": "dead letters", "description": "What could not be read or applied, and another try at it."},
     {"name": "devices", "description": "The machines: their states, holds, reservations and calendars."},
+    {"name": "webhooks", "description": "Systems outside that are told of events, and what they were told."},
 ]
 
 

@@ -15,10 +15,10 @@ from bson import json_util
 from libs.contracts import devices, erp, execution, projects
 from libs.contracts.base import Priority
 from libs.kernel.ids import project_id_of
-from libs.kernel.settings import Settings
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.app import build as build_gateway
 from services.gateway.domain.catalog import Key, Kind
+from services.gateway.settings import GatewaySettings
 from tests.harness import handling
 from tests.integration.projects.activations import SETTINGS, master_data
 from tests.stage import Stage, stage
@@ -31,7 +31,7 @@ ORDERS = {"RELEASED": 3, "PLANNED": 2, "AT-FREEZING": 2, "AT-ADMITTING": 2, "AT-
 
 @pytest.fixture
 async def factory(kafka: str, mongodb: str, redis: str, namespace: str) -> AsyncIterator[Stage]:
-    gateway = build_gateway(Settings(kafka=kafka, mongodb=mongodb, redis=redis, namespace=namespace))
+    gateway = build_gateway(GatewaySettings(kafka=kafka, mongodb=mongodb, redis=redis, namespace=namespace))
     async with stage(kafka, mongodb, redis, namespace, **SETTINGS) as built, handling(gateway) as views:
         built.add(gateway, views)
         for service, collections in RELEASE["databases"].items():

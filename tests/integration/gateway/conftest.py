@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from libs.devkit.processes import free_port
-from libs.kernel.settings import Settings
 from libs.runtime.process import serve
 from libs.runtime.service import Service
 from services.gateway.app import build
+from services.gateway.settings import GatewaySettings
 from tests.harness import PATIENCE_SECONDS
 
 Build = Callable[..., Service]
@@ -26,7 +26,7 @@ def gateway(kafka: str, mongodb: str, namespace: str) -> Build:
 
     def make(**settings: Any) -> Service:
         backends = {"kafka": kafka, "mongodb": mongodb, "namespace": namespace}
-        return build(Settings(http_port=free_port(), **(backends | settings)))
+        return build(GatewaySettings(http_port=free_port(), **(backends | settings)))
 
     return make
 

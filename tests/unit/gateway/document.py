@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 from libs.kernel.ids import project_id_of
 from tests.unit.gateway.equipment import TASK
 from tests.unit.gateway.letters import buried, view_of
+from tests.unit.gateway.webhooks import delivery, webhook
 from tests.unit.gateway.world import World
 
 WORLD = World()
@@ -23,6 +24,8 @@ THERE = {
     "reservation_id": "R-1",
     "command_id": "cmd-1",
     "dead_letter_id": view_of(BURIED).id,
+    "webhook_id": webhook().webhook_id,
+    "delivery_id": delivery().delivery_id,
 }
 """A value of every path parameter."""
 
@@ -41,6 +44,11 @@ class Operation(NamedTuple):
         """The schema of every query parameter."""
         parameters = self.described.get("parameters", ())
         return {each["name"]: each["schema"] for each in parameters if each["in"] == "query"}
+
+    @property
+    def is_command(self) -> bool:
+        """Whether it takes an idempotency key, and so answers a repetition as it did before."""
+        return any(each["name"] == "Idempotency-Key" for each in self.described.get("parameters", ()))
 
     @property
     def url(self) -> str:

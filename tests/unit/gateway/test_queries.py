@@ -35,6 +35,7 @@ VALUES = [
         "on",
         "ACTIVE",
         "URGENT",
+        "PENDING",
         "READY",
         "at",
         "deadline",

@@ -46,6 +46,7 @@ from services.gateway.adapters.memory import (
 )
 from services.gateway.adapters.memory_dead_letters import MemoryDeadLetters
 from services.gateway.adapters.memory_record import MemoryRecord
+from services.gateway.adapters.memory_webhooks import MemoryDeliveries, MemoryWebhooks
 from services.gateway.api.app import make_app
 from services.gateway.api.changes import names, render
 from services.gateway.api.showing import Showing, ShowingEquipment
@@ -56,6 +57,7 @@ from services.gateway.device_messages import DeviceMessages
 from services.gateway.domain.dead_letters import Wanted
 from services.gateway.domain.outcomes import Result
 from services.gateway.domain.sent import SentCommand
+from services.gateway.domain.targets import Targets
 from services.gateway.equipment_handlers import EquipmentProjections
 from services.gateway.handlers import Projections
 from services.gateway.live import Live
@@ -65,8 +67,13 @@ from services.gateway.record_handlers import RecordHandlers
 from services.gateway.report_handlers import ReportProjection
 from services.gateway.routes import raw_routes
 from services.gateway.routes import routes as gateway_routes
+from services.gateway.webhook_commands import WebhookCommands
+from services.gateway.webhook_handlers import Notices
+from services.gateway.webhook_ports import Hooks
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+TARGETS = "hooks.example.com, 10.1.0.0/16"
 
 Answer = tuple[Message, int | None]
 """An event and its sequence."""
@@ -96,10 +103,11 @@ class World:
         self.catalog, self.projects = MemoryCatalog(), MemoryProjects()
         self.staged, self.equipment, self.record = MemoryStaged(), MemoryEquipment(), MemoryRecord()
         self.outcomes, self.kept, self.answers = MemoryOutcomes(), MemorySentCommands(), MemoryAnswers()
+        self.hooks = Hooks(MemoryWebhooks(), MemoryDeliveries())
         self.subscriptions = gateway_routes(
             Projections(self.catalog, self.projects, self.staged, self.outcomes),
             EquipmentProjections(self.equipment, self.answers, self.outcomes),
-            RecordHandlers(self.record, self.projects),
+            RecordHandlers(self.record, self.projects, Notices(self.hooks)),
             ReportProjection(self.outcomes),
         )
         self.letters = MemoryDeadLetters()
@@ -110,7 +118,7 @@ class World:
         self.replayed: list[Record] = []
         self.forget()
         commands = Commands(self, self.kept, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05)
-        requests = Requests("gateway", self.store, Replayed(self), self.metrics, lambda: NOON)
+        self.requests = requests = Requests("gateway", self.store, Replayed(self), self.metrics, lambda: NOON)
         self.changes = MemoryChanges()
         showing = render(Showing(self.projects, self.staged), ShowingEquipment(self.equipment), self.letters)
         self.rendered = showing
@@ -124,6 +132,7 @@ class World:
             DeviceMessages(self, self.kept, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05),
             self.changes,
             live,
+            WebhookCommands(self.hooks, Targets.parse(TARGETS), requests, lambda: NOON),
         )
 
     def forget(self) -> None:
@@ -138,6 +147,8 @@ class World:
             self.answers,
             self.letters,
             self.record,
+            self.hooks.webhooks,
+            self.hooks.deliveries,
         ):
             vars(store).update(vars(type(store)()))
         self.sent.clear()
