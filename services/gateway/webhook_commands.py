@@ -5,9 +5,10 @@ from libs.kernel.errors import FactoryError
 from libs.kernel.ids import new_id
 from libs.messaging.units import Requests
 from libs.messaging.work import Work
+from services.gateway.commands import KeyReused
 from services.gateway.domain.deliveries import Delivery, replayed
 from services.gateway.domain.targets import Targets
-from services.gateway.domain.webhooks import Webhook, new_secret, rotated
+from services.gateway.domain.webhooks import Webhook, new_secret, rotated, webhook_id_of
 from services.gateway.webhook_ports import Hooks
 
 
@@ -30,18 +31,31 @@ class WebhookCommands:
         self._requests = requests
         self._clock = clock
 
-    async def add(self, site: str, url: str, events: tuple[str, ...]) -> Webhook:
-        """Tell this URL from now on.
+    async def add(self, site: str, url: str, events: tuple[str, ...], key: str | None) -> tuple[Webhook, bool]:
+        """Tell this URL from now on; and whether the idempotency key has stood for the webhook before.
+
+        The key decides about the id: a client that has lost the answer gets the same webhook, and nothing is told
+        twice.
 
         Raises:
             Refused: webhooks may not go there.
+            KeyReused: the key stands for another webhook.
         """
         self._targets.place_of(url)
         now = self._clock()
-        secrets = (new_secret(now),)
-        webhook = Webhook(site=site, webhook_id=new_id(), url=url, events=events, created_at=now, secrets=secrets)
-        await self._requests.run(lambda work: self.hooks.webhooks.save(work, webhook))
-        return webhook
+        id_, secrets = new_id() if key is None else webhook_id_of(site, key), (new_secret(now),)
+        webhook = Webhook(site=site, webhook_id=id_, url=url, events=events, created_at=now, secrets=secrets)
+
+        async def step(work: Work) -> tuple[Webhook, bool]:
+            kept = await self.hooks.webhooks.load(work, site, id_)
+            if kept is None:
+                await self.hooks.webhooks.save(work, webhook)
+                return webhook, False
+            if (kept.url, kept.events) != (url, events):
+                raise KeyReused
+            return kept, True
+
+        return await self._requests.run(step)
 
     async def remove(self, site: str, webhook_id: str) -> Webhook:
         """Tell it no more.

@@ -24,7 +24,7 @@ class Webhooks(Protocol):
     async def remove(self, work: Work, webhook: Webhook) -> None: ...
 
     async def page(self, site: str, after: str | None, limit: int) -> Sequence[Webhook]:
-        """By id, which is by age, those after `after`."""
+        """By id, those after `after`."""
 
     async def get(self, site: str, webhook_id: str) -> Webhook | None: ...
 

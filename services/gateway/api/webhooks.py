@@ -10,6 +10,7 @@ from libs.contracts.base import Problem
 from services.gateway.api import PREFIX, answers, examples
 from services.gateway.api.caller import Asks
 from services.gateway.api.lists import Cursor, Limit, bound_cursor, bound_position, cut, position_of
+from services.gateway.api.posting import Posted
 from services.gateway.api.problems import ApiProblem, single
 from services.gateway.api.reading import JsonRoute
 from services.gateway.api.webhook_models import (
@@ -29,7 +30,10 @@ from services.gateway.webhook_ports import DeliveryPosition
 StateFilter = Annotated[DeliveryState | None, Query(description="only in this state")]
 
 _ONE = "/{webhook_id}"
-_LOCATED = {"Location": {"description": "path of the webhook", "schema": {"type": "string"}}}
+_ADDED = {
+    "Location": {"description": "path of the webhook", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {"description": "`true`: the key has stood for it before", "schema": {"type": "string"}},
+}
 
 
 def webhooks_router(commands: WebhookCommands) -> APIRouter:
@@ -46,24 +50,28 @@ def _telling(router: APIRouter, commands: WebhookCommands) -> None:
         summary="Tell a system outside of events",
         status_code=201,
         response_model=WebhookWithSecret,
-        responses=answers.WITH_BODY | {201: {"description": "It is told from now on.", "headers": _LOCATED}},
+        responses=answers.WITH_BODY | {201: {"description": "It is told from now on.", "headers": _ADDED}},
     )
     async def add(
-        caller: Asks, body: Annotated[NewWebhook, Body(openapi_examples={"projects": {"value": examples.WEBHOOK}})]
+        posting: Posted, body: Annotated[NewWebhook, Body(openapi_examples={"projects": {"value": examples.WEBHOOK}})]
     ) -> Response:
         """Each event of a project's timeline is POSTed as CloudEvents JSON, signed by Standard Webhooks with the secret
         that is shown here once. What is not answered with 2xx is sent again, under the same `webhook-id`, for three
-        days. Lists with more than ten items are left out, as in the timeline. The order is not guaranteed.
+        days. Lists with more than ten items are left out, as in the timeline. The order is not guaranteed. With an
+        idempotency key a repeated request answers with the same webhook, for as long as there is one.
         """
         try:
-            webhook = await commands.add(caller.site, body.url, body.events)
+            asked = posting.asked
+            webhook, repeated = await commands.add(asked.site, body.url, body.events, asked.key)
         except Refused as error:
             raise ApiProblem(422, str(error), [error.problem]) from None
         headers = {"Location": f"{PREFIX}/webhooks/{webhook.webhook_id}"}
+        if repeated:
+            headers["Idempotent-Replayed"] = "true"
         content = WebhookWithSecret.of(webhook).model_dump_json()
         return Response(content, 201, headers, media_type="application/json")
 
-    @router.get("", name="list webhooks", summary="List webhooks, the oldest first", response_model=Webhooks)
+    @router.get("", name="list webhooks", summary="List webhooks by id", response_model=Webhooks)
     async def list_page(caller: Asks, limit: Limit = 50, cursor: Cursor = None) -> Webhooks:
         after = position_of(cursor, 1)
         found = await commands.hooks.webhooks.page(caller.site, after[0] if after else None, limit + 1)

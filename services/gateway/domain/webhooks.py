@@ -4,6 +4,7 @@ Signatures are those of Standard Webhooks (https://www.standardwebhooks.com), ma
 """
 
 import base64
+import hashlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -52,6 +53,11 @@ class Webhook(Data):
 
     def wants(self, type_: str) -> bool:
         return any(matches(pattern, type_) for pattern in self.events)
+
+
+def webhook_id_of(site: str, key: str) -> str:
+    """The id of the webhook that a request with an idempotency key has made, or makes."""
+    return hashlib.sha256(f"{site}/{key}".encode()).hexdigest()[:32]
 
 
 def matches(pattern: str, type_: str) -> bool:

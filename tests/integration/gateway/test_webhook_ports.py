@@ -15,12 +15,17 @@ from libs.messaging.memory import MemoryStore
 from libs.messaging.mongo import driver
 from libs.messaging.mongo.store import MongoStore
 from libs.messaging.store import Store
+from libs.messaging.units import Requests
 from libs.messaging.work import Work
+from libs.observability.metrics import Metrics
 from services.gateway.adapters.memory_webhooks import MemoryDeliveries, MemoryWebhooks
 from services.gateway.adapters.mongo.webhooks import KEPT, MongoDeliveries, MongoWebhooks
 from services.gateway.domain.deliveries import LEASE, Answer, Delivery, DeliveryState, answered, replayed
+from services.gateway.domain.targets import Targets
 from services.gateway.domain.webhooks import Webhook
-from services.gateway.webhook_ports import Deliveries, DeliveryPosition, Webhooks
+from services.gateway.webhook_commands import WebhookCommands
+from services.gateway.webhook_ports import Deliveries, DeliveryPosition, Hooks, Webhooks
+from tests.harness import Heard
 from tests.integration.own_database import remove_expired
 from tests.transactions import refused, rolled_back
 from tests.unit.gateway.webhooks import delivery, webhook
@@ -115,6 +120,17 @@ class TestWebhooks:
             await ports.deliveries.add(work, [delivery()])
         assert await ports.webhooks.get("main", "hook-1") is None
         assert await ports.deliveries.page("main", "hook-1", None, None, 9) == []
+
+
+async def test_of_many_requests_with_one_key_one_adds_a_webhook(ports: Ports) -> None:
+    requests = Requests("gateway", ports.store, Heard(), Metrics("test"))
+    commands = WebhookCommands(Hooks(ports.webhooks, ports.deliveries), Targets.parse("hooks.example.com"), requests)
+    added = [commands.add("main", "https://hooks.example.com/", ("*",), "key") for _ in range(6)]
+
+    results = await asyncio.gather(*added)
+    assert sorted(repeated for _, repeated in results) == [False] + [True] * 5
+    [kept] = await ports.webhooks.page("main", None, 9)
+    assert {webhook for webhook, _ in results} == {kept}
 
 
 class TestDeliveries:

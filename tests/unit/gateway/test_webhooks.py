@@ -76,6 +76,21 @@ async def test_what_cannot_be_told_is_a_clear_problem(world: World) -> None:
     assert len(await problem(url="", events=["A B"])) == 2
 
 
+async def test_a_repeated_request_with_its_key_answers_with_the_same_webhook(world: World) -> None:
+    async def add(site: str = "main", **body: Any) -> httpx.Response:
+        body = {"url": URL, "events": ["*"]} | body
+        async with world.client({"X-Site": site, "Idempotency-Key": "k"}) as client:
+            return await client.post("/webhooks", json=body)
+
+    first, again = await add(), await add()
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert again.headers["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in first.headers
+    assert len((await ask(world, "GET", "/webhooks")).json()["items"]) == 1
+    assert codes(await add(events=["projects.*"])) == [("KEY_REUSED", "header.Idempotency-Key")]
+    assert (await add(site="north")).json()["webhook_id"] != first.json()["webhook_id"]
+
+
 async def test_an_event_is_told_once_however_often_it_is_heard(world: World) -> None:
     await keep(world, webhook())
     receiver = Receiver(Answer(status=200))
