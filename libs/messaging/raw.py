@@ -40,6 +40,10 @@ class RawProcessor(BatchProcessor[RawRecord]):
         self._subscription = subscription
 
     async def apply(self, records: Sequence[RawRecord]) -> None:
+        if self._subscription.concerns is not None:
+            records = await self._subscription.concerns(records)
+            if not records:
+                return
         began = time.perf_counter()
         for failed in await self._commit_or_halve(records):
             log.error("record_passed_over", place=place_of(failed.item), reason=repr(failed.error))

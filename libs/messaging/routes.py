@@ -115,6 +115,10 @@ class RawSubscription:
     """A regular expression in place of the names: every topic that it matches from its beginning to its end is read,
     those that come into being later within seconds, from their first record on. No braces."""
 
+    concerns: Callable[[Sequence[RawRecord]], Awaitable[Sequence[RawRecord]]] | None = None
+    """Those of a batch's records that concern the service; the others are passed over, without a transaction and a mark
+    in the inbox. Worth it where the handler is for a few of very many."""
+
     def __post_init__(self) -> None:
         if bool(self.topics) == bool(self.pattern):
             raise ValueError(f"{self.name} names either topics or a pattern of topics")

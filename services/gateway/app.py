@@ -7,6 +7,8 @@ from libs.kernel.ids import new_id
 from libs.messaging.units import Requests
 from libs.runtime.service import Backends, Service, Step
 from services.gateway.adapters.mongo.answers import MongoAnswers
+from services.gateway.adapters.mongo.assignments import PART as ASSIGNMENTS
+from services.gateway.adapters.mongo.assignments import MongoAssignments
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.adapters.mongo.changes import MongoChanges
 from services.gateway.adapters.mongo.commands import MongoOutcomes, MongoSentCommands
@@ -20,6 +22,8 @@ from services.gateway.adapters.webhook_http import HttpOutside
 from services.gateway.api.app import make_app
 from services.gateway.api.changes import names, render
 from services.gateway.api.showing import Showing, ShowingEquipment
+from services.gateway.assignment_handlers import AssignmentProjection
+from services.gateway.assignments import AssignmentStream
 from services.gateway.commands import Commands
 from services.gateway.dead_letter_commands import DeadLetterCommands
 from services.gateway.dead_letter_handlers import DeadLetterProjection
@@ -28,7 +32,7 @@ from services.gateway.domain.targets import Targets
 from services.gateway.equipment_handlers import EquipmentProjections
 from services.gateway.handlers import Projections
 from services.gateway.live import Live
-from services.gateway.ports import Answers, Changes, Outcomes, ReadModels, SentCommands
+from services.gateway.ports import Answers, Assignments, Changes, Outcomes, ReadModels, SentCommands
 from services.gateway.questions import Questions
 from services.gateway.record_handlers import RecordHandlers
 from services.gateway.report_handlers import ReportProjection
@@ -47,11 +51,11 @@ def build(settings: GatewaySettings | None = None) -> Service:
     staged, equipment = MongoStaged(backends.database), MongoEquipment(backends.database)
     outcomes, sent = MongoOutcomes(backends.database), MongoSentCommands(backends.database)
     answers, letters = MongoAnswers(backends.database), MongoDeadLetters(backends.database)
-    record = MongoRecord(backends.database)
+    record, assignments = MongoRecord(backends.database), MongoAssignments(backends.database)
     read = ReadModels(catalog, projects, staged, equipment, letters, record)
-    changes = MongoChanges(backends.client, backends.database, names(equipment), new_id())
+    changes = MongoChanges(backends.client, backends.database, [*names(equipment), ASSIGNMENTS], new_id())
     webhooks, deliveries = MongoWebhooks(backends.database), MongoDeliveries(backends.database)
-    kept = (changes, catalog, projects, equipment, outcomes, sent, answers, letters, record)
+    kept = (changes, catalog, projects, equipment, outcomes, sent, answers, letters, record, assignments)
     prepare = [each.prepare for each in (*kept, webhooks, deliveries)]
     return compose(
         backends,
@@ -59,6 +63,7 @@ def build(settings: GatewaySettings | None = None) -> Service:
         outcomes=outcomes,
         sent=sent,
         answers=answers,
+        assignments=assignments,
         changes=changes,
         hooks=Hooks(webhooks, deliveries),
         targets=Targets.parse(settings.webhook_targets),
@@ -73,6 +78,7 @@ def compose(
     outcomes: Outcomes,
     sent: SentCommands,
     answers: Answers,
+    assignments: Assignments,
     changes: Changes,
     hooks: Hooks,
     targets: Targets,
@@ -80,12 +86,13 @@ def compose(
 ) -> Service:
     """The service on any adapters of its ports."""
     commands = Commands(backends.publisher, sent, outcomes, backends.tracer, backends.metrics)
-    devices = DeviceMessages(backends.publisher, sent, outcomes, backends.tracer, backends.metrics)
+    devices = DeviceMessages(backends.publisher, sent, outcomes, assignments, backends.tracer, backends.metrics)
     questions = Questions(commands, answers)
     requests = Requests("gateway", backends.store, backends.publisher, backends.metrics)
     dead_letters = DeadLetterCommands(read.dead_letters, sent, outcomes, requests)
     showing = render(Showing(read.projects, read.staged), ShowingEquipment(read.equipment), read.dead_letters)
-    live = Live(changes, names(read.equipment), showing)
+    following, projection = AssignmentStream(assignments), AssignmentProjection(assignments)
+    live = Live(changes, {**names(read.equipment), ASSIGNMENTS: following.noticed}, showing)
     webhooks = WebhookCommands(hooks, targets, requests)
     sender = WebhookSender(hooks, HttpOutside(targets), requests)
     return Service(
@@ -95,8 +102,9 @@ def compose(
             EquipmentProjections(read.equipment, answers, outcomes),
             RecordHandlers(read.record, read.projects, Notices(hooks)),
             ReportProjection(outcomes),
+            projection,
         ),
-        raw_subscriptions=raw_routes(DeadLetterProjection(read.dead_letters, backends.prefix)),
+        raw_subscriptions=raw_routes(DeadLetterProjection(read.dead_letters, backends.prefix), projection),
         publishes=(
             topics.CATALOG_COMMANDS,
             topics.ERP_ORDERS,
@@ -110,6 +118,16 @@ def compose(
         prepare=prepare,
         beside=(live.run, sender.run),
         app=lambda kernel_routes: make_app(
-            kernel_routes, read, commands, questions, dead_letters, devices, changes, live, webhooks
+            kernel_routes,
+            read,
+            commands,
+            questions,
+            dead_letters,
+            devices,
+            assignments,
+            following,
+            changes,
+            live,
+            webhooks,
         ),
     )

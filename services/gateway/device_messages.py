@@ -10,7 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from libs.contracts.base import Message
-from libs.contracts.devices import TaskStarted
+from libs.contracts.devices import DeviceOnline, TaskStarted
 from libs.kernel.clock import Clock, utc_now
 from libs.kernel.ids import new_id
 from libs.messaging.publisher import Publisher
@@ -21,7 +21,7 @@ from services.gateway.commands import PUBLISH_SECONDS, KeyReused, Request, Uncon
 from services.gateway.domain.outcomes import Outcome
 from services.gateway.domain.reports import RESULTS
 from services.gateway.domain.sent import SentCommand
-from services.gateway.ports import Outcomes, SentCommands
+from services.gateway.ports import Assignments, Outcomes, SentCommands
 from services.gateway.waiting import found_within
 
 log = structlog.get_logger(__name__)
@@ -57,6 +57,7 @@ class DeviceMessages:
         publisher: Publisher,
         sent: SentCommands,
         outcomes: Outcomes,
+        assignments: Assignments,
         tracer: Tracer,
         metrics: Metrics,
         clock: Clock = utc_now,
@@ -65,6 +66,7 @@ class DeviceMessages:
         self._publisher = publisher
         self._sent = sent
         self._outcomes = outcomes
+        self._assignments = assignments
         self._tracer = tracer
         self._metrics = metrics
         self._clock = clock
@@ -109,9 +111,15 @@ class DeviceMessages:
     async def publish(self, request: Request, ids: Sequence[str], messages: Sequence[DeviceMessage]) -> None:
         """Publish all in their order. What was published before is known to its consumer by its id.
 
+        A device is introduced before it is announced: its assignments may come at once.
+
         Raises:
             Unconfirmed: Kafka is away.
+            Transient: a device announces itself, and the database is away.
         """
+        for each in messages:
+            if isinstance(each.message, DeviceOnline):
+                await self._assignments.introduce(request.site, each.message.device_id)
         records = []
         for id_, each in zip(ids, messages, strict=True):
             message = each.message

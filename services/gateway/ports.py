@@ -15,6 +15,7 @@ from libs.contracts.task_lists import TasksListed
 from libs.kernel.errors import FactoryError
 from libs.messaging.work import Work
 from services.gateway.domain.activation import Batches, Side
+from services.gateway.domain.assignments import Assignment
 from services.gateway.domain.catalog import Item, Key, Kind, Version
 from services.gateway.domain.changes import Moment
 from services.gateway.domain.dead_letters import Group, LetterState, LetterView, Wanted
@@ -213,6 +214,24 @@ class Outcomes(Protocol):
 
     async def find_all(self, site: str, command_ids: Collection[str], results: Sequence[Result]) -> dict[str, Outcome]:
         """The same of each of these commands, by id; those of which nothing was heard are left out."""
+
+
+class Assignments(Protocol):
+    """What devices that speak HTTP are to work on."""
+
+    async def introduce(self, site: str, device_id: str) -> None:
+        """From now on this device's assignments are kept; beside any transaction."""
+
+    async def speakers(self, device_ids: Collection[str]) -> set[tuple[str, str]]:
+        """Those of these devices that were introduced, each with its site; beside any transaction, too."""
+
+    async def of_tasks(self, work: Work, tasks: Collection[tuple[str, str]]) -> Sequence[Assignment]:
+        """All of these tasks, given by site and id, to whichever device."""
+
+    async def save(self, work: Work, assignments: Iterable[Assignment]) -> None: ...
+
+    async def of_device(self, site: str, device_id: str, revoked_since: datetime | None) -> Sequence[Assignment]:
+        """Those that are open, and those that were revoked then or later, in the order of their changes."""
 
 
 class Remembered(NamedTuple):

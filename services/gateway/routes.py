@@ -4,8 +4,10 @@ from typing import get_args
 
 from libs.contracts import by_hand, catalog, execution, projects, task_generation, topics
 from libs.contracts.envelope import peek_cause
+from libs.contracts.equipment import TaskReturned
 from libs.messaging.records import RawRecord
 from libs.messaging.routes import RawSubscription, Subscription
+from services.gateway.assignment_handlers import AssignmentProjection
 from services.gateway.dead_letter_handlers import DeadLetterProjection
 from services.gateway.domain.equipment import Told
 from services.gateway.domain.outcomes import TaskWord
@@ -23,9 +25,10 @@ def routes(
     floor_projections: EquipmentProjections,
     record: RecordHandlers,
     reports: ReportProjection,
+    assignments: AssignmentProjection,
 ) -> tuple[Subscription, ...]:
     of_projects = also(projections.on_projects, record.on_events)
-    of_reports = also(reports.on_verdicts, record.on_events)
+    of_reports = also(also(reports.on_verdicts, assignments.on_ends), record.on_events)
     of_tasks = also(floor_projections.on_tasks, record.on_events)
     return (
         Subscription(
@@ -58,6 +61,7 @@ def routes(
                 **dict.fromkeys((*get_args(TaskStory), *get_args(WorkOrderStory)), record.on_events),
                 **dict.fromkeys((*get_args(TaskWord), by_hand.TaskControlRefused), of_tasks),
                 **dict.fromkeys(get_args(Verdict), of_reports),
+                TaskReturned: assignments.on_ends,
             },
             concerns=dict.fromkeys(get_args(Verdict), _answers_report)
             | {execution.TaskCompleted: _concerns_completion, execution.TaskFailed: _concerns_failure},
@@ -91,7 +95,16 @@ DEAD_LETTERS_AT_ONCE = 50
 """Dead letters in one transaction: each may be as large as a document may be."""
 
 
-def raw_routes(dead_letters: DeadLetterProjection) -> tuple[RawSubscription, ...]:
-    """The dead letters of every topic, all by one consumer."""
+ASSIGNMENTS = r"devices\.tasks\..+\.v1(\.[A-Za-z0-9_-]+)?"
+"""The topics on which device types receive their tasks, those of single sites included."""
+
+
+def raw_routes(dead_letters: DeadLetterProjection, assignments: AssignmentProjection) -> tuple[RawSubscription, ...]:
+    """The dead letters of every topic, all by one consumer, and the tasks of every device type by another."""
     names = tuple(topic.dead_letters for topic in topics.fixed_topics() if not topic.outgoing)
-    return (RawSubscription("dead-letters", names, dead_letters.on_records, DEAD_LETTERS_AT_ONCE),)
+    return (
+        RawSubscription("dead-letters", names, dead_letters.on_records, DEAD_LETTERS_AT_ONCE),
+        RawSubscription(
+            "devices.tasks", (), assignments.on_records, pattern=ASSIGNMENTS, concerns=assignments.of_speakers
+        ),
+    )

@@ -57,7 +57,7 @@ COMMANDING = problems(422, 503) | {
 
 REPORTED = _LOCATION | _APPLIED | {"Idempotent-Replayed": _STATUS["Idempotent-Replayed"]}
 
-SENDING = problems(422, 503) | {202: {"description": "On its way.", "headers": REPORTED}}
+SENDING = problems(404, 422, 503) | {202: {"description": "On its way.", "headers": REPORTED}}
 """What a message of a device may be answered."""
 
 WITH_BODY = problems(400, 413, 415)

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from services.gateway.api import PREFIX, docs, problems
 from services.gateway.api.answers import READING
+from services.gateway.api.assignments import assignments_router
 from services.gateway.api.catalog import RESOURCES, catalog_router
 from services.gateway.api.commands import commands_router
 from services.gateway.api.dead_letters import dead_letters_router
@@ -22,11 +23,12 @@ from services.gateway.api.task_lists import task_lists_router
 from services.gateway.api.tasks import tasks_router
 from services.gateway.api.timeline import timeline_router
 from services.gateway.api.webhooks import webhooks_router
+from services.gateway.assignments import AssignmentStream
 from services.gateway.commands import Commands
 from services.gateway.dead_letter_commands import DeadLetterCommands
 from services.gateway.device_messages import DeviceMessages
 from services.gateway.live import Live
-from services.gateway.ports import Changes, ReadModels
+from services.gateway.ports import Assignments, Changes, ReadModels
 from services.gateway.questions import Questions
 from services.gateway.webhook_commands import WebhookCommands
 
@@ -38,6 +40,8 @@ def make_app(
     questions: Questions,
     dead_letters: DeadLetterCommands,
     devices: DeviceMessages,
+    assignments: Assignments,
+    following: AssignmentStream,
     changes: Changes,
     live: Live,
     webhooks: WebhookCommands,
@@ -69,6 +73,7 @@ def make_app(
     api.include_router(tasks_router(read.projects, questions, commands))
     api.include_router(devices_router(equipment, commands))
     api.include_router(device_messages_router(devices))
+    api.include_router(assignments_router(assignments, following))
     api.include_router(reservations_router(equipment, read.projects, commands))
     api.include_router(calendar_router(equipment, commands))
     api.include_router(dead_letters_router(read.dead_letters, dead_letters))

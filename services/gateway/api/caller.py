@@ -89,6 +89,7 @@ SCOPES: dict[str, Scope] = {
     "rotate webhook secret": Scope.ADMINISTER,
     "list deliveries": Scope.ADMINISTER,
     "replay delivery": Scope.ADMINISTER,
+    "list assignments": Scope.DEVICE,
 }
 """Every route of the API by its name. A route that is not in the table cannot be made."""
 

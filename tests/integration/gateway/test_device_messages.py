@@ -1,5 +1,7 @@
-"""Gateway and execution together: a device that speaks HTTP alone announces itself, and its reports are counted."""
+"""Gateway and execution together: a device that speaks HTTP alone makes what was ordered."""
 
+import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,15 +10,16 @@ import httpx
 from libs.contracts.catalog import DeviceTypePublished
 from libs.contracts.devices import TaskAssigned
 from libs.contracts.execution import WorkOrderCompleted
-from libs.contracts.topics import EXECUTION_EVENTS, device_tasks_topic
+from libs.contracts.topics import EXECUTION_EVENTS
 from libs.kafka.topics import TopicAdmin
 from libs.messaging.records import Cause, encode
 from libs.runtime.service import Service
 from services.execution.app import build as build_execution
 from services.execution.settings import ExecutionSettings
-from tests.harness import eventually, running
+from tests.harness import PATIENCE_SECONDS, eventually, running
 from tests.integration.gateway.test_gateway import WAIT, Talk
-from tests.integration.gateway.test_with_execution import PLANNED, PROJECT, TASKS, released, told
+from tests.integration.gateway.test_with_execution import PLANNED, PROJECT, TASKS, released
+from tests.integration.gateway.test_with_execution import told as heard
 
 AT = "2026-11-28T12:00:00Z"
 
@@ -28,6 +31,23 @@ def report(task_id: str, type_: str = "completed", fence: int = 1) -> dict[str, 
 
 def states(answer: httpx.Response) -> list[tuple[str, str | None]]:
     return [(item["state"], item["reason"]) for item in answer.json()["items"]]
+
+
+async def followed(client: httpx.AsyncClient, path: str, events: int) -> list[tuple[str, Any]]:
+    """The first events of a stream: their names and data."""
+    found: list[tuple[str, Any]] = []
+    async with client.stream("GET", path, headers={"Accept": "text/event-stream"}) as answer:
+        assert answer.status_code == 200
+        name = ""
+        async for line in answer.aiter_lines():
+            field, _, value = line.partition(": ")
+            if field == "event":
+                name = value
+            elif field == "data":
+                found.append((name, json.loads(value)))
+                if len(found) == events:
+                    break
+    return found
 
 
 async def test_a_device_over_http(
@@ -47,18 +67,27 @@ async def test_a_device_over_http(
             return (await client.get("/devices/saw-1")).status_code == 200
 
         await eventually(registered)
+        following = asyncio.create_task(followed(client, "/devices/saw-1/assignments", 2))
         await released(wire)
-        await wire.hear(
-            device_tasks_topic("saw"),
-            until=lambda heard: (
-                {each.message.task_id for each in heard if isinstance(each.message, TaskAssigned)} == set(TASKS)
-            ),
-        )
+
+        async def open_tasks() -> list[str]:
+            items = (await client.get("/devices/saw-1/assignments")).json()["items"]
+            return sorted(item["task_id"] for item in items)
+
+        async def assigned() -> bool:
+            return await open_tasks() == TASKS
+
+        await eventually(assigned)
+        told = await asyncio.wait_for(following, PATIENCE_SECONDS)
+        assert sorted((name, data["task_id"], data["fence"]) for name, data in told) == [
+            (TaskAssigned.TYPE, task_id, 1) for task_id in TASKS
+        ]
 
         path = "/devices/saw-1/reports"
         first = [report(TASKS[0], "started"), report(TASKS[0]) | {"source": "/hall", "id": "1"}]
         counted = await client.post(path, json=first, headers=WAIT)
         assert (counted.status_code, states(counted)) == (202, [("SENT", None), ("COUNTED", None)])
+        assert await open_tasks() == TASKS[1:]
 
         # The same message again is the same answer; the same report as another message is a duplicate.
         again = await client.post(path, json=first[1], headers=WAIT)
@@ -71,6 +100,7 @@ async def test_a_device_over_http(
         mixed = [report(f"{PROJECT}/10/R/9/1"), report(TASKS[1], fence=0), report(TASKS[1])]
         answer = await client.post(path, json=mixed, headers=WAIT)
         assert states(answer) == [("IGNORED", "UNKNOWN_TASK"), ("REFUSED", None), ("COUNTED", None)]
-        completed = await told(wire, WorkOrderCompleted, EXECUTION_EVENTS.name)
+        assert await open_tasks() == []
+        completed = await heard(wire, WorkOrderCompleted, EXECUTION_EVENTS.name)
         assert isinstance(completed, WorkOrderCompleted)
         assert [line.executions_good for line in completed.lines] == [2]

@@ -28,8 +28,10 @@ from services.gateway.adapters.memory import (
     MemorySentCommands,
     MemoryStaged,
 )
+from services.gateway.adapters.memory_assignments import MemoryAssignments
 from services.gateway.adapters.memory_record import MemoryRecord
 from services.gateway.adapters.mongo.answers import MongoAnswers
+from services.gateway.adapters.mongo.assignments import MongoAssignments
 from services.gateway.adapters.mongo.catalog import MongoCatalog
 from services.gateway.adapters.mongo.commands import MongoOutcomes, MongoSentCommands
 from services.gateway.adapters.mongo.equipment import MongoEquipment
@@ -37,6 +39,7 @@ from services.gateway.adapters.mongo.projects import MongoProjects
 from services.gateway.adapters.mongo.record import MongoRecord
 from services.gateway.adapters.mongo.staged import MongoStaged
 from services.gateway.domain.activation import Activation, Batches, Side
+from services.gateway.domain.assignments import Assignment
 from services.gateway.domain.catalog import Item, Key, Kind, Version
 from services.gateway.domain.equipment import Booking, Device, DeviceCalendar, Part, Told, TypeHold, View, view_of
 from services.gateway.domain.equipment import Key as FloorKey
@@ -47,6 +50,7 @@ from services.gateway.domain.projects import AskedOrder, Project, ProjectView, R
 from services.gateway.domain.record import Entry, EntryKey, Moment
 from services.gateway.ports import (
     Answers,
+    Assignments,
     Catalog,
     Equipment,
     Outcomes,
@@ -59,6 +63,7 @@ from services.gateway.ports import (
     Staged,
 )
 from tests.transactions import refused, rolled_back
+from tests.unit.gateway.assigning import assigned, revoked
 from tests.unit.gateway.equipment import (
     booked,
     calendar,
@@ -85,6 +90,7 @@ class Ports:
     equipment: Equipment
     answers: Answers
     record: Record
+    assignments: Assignments
 
     def transaction(self) -> AbstractAsyncContextManager[Any]:
         return self.store.transaction()
@@ -103,6 +109,7 @@ async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[P
             MemoryEquipment(),
             MemoryAnswers(),
             MemoryRecord(),
+            MemoryAssignments(),
         )
         return
     name: Literal["motor", "pymongo"] = request.param
@@ -112,10 +119,12 @@ async def ports(request: pytest.FixtureRequest, mongodb: str) -> AsyncIterator[P
     outcomes, sent = MongoOutcomes(database), MongoSentCommands(database)
     equipment, answers = MongoEquipment(database), MongoAnswers(database)
     staged, record = MongoStaged(database), MongoRecord(database)
-    for each in (catalog, projects, outcomes, sent, equipment, answers, record):
+    assignments = MongoAssignments(database)
+    for each in (catalog, projects, outcomes, sent, equipment, answers, record, assignments):
         await each.prepare()
         await each.prepare()
-    yield Ports(MongoStore(client, database), catalog, projects, staged, outcomes, sent, equipment, answers, record)
+    kept = (catalog, projects, staged, outcomes, sent, equipment, answers, record, assignments)
+    yield Ports(MongoStore(client, database), *kept)
     await client.drop_database(database.name)
     closed: Any = client.close()
     if hasattr(closed, "__await__"):
@@ -598,3 +607,43 @@ class TestTransactions:
             await ports.projects.save(late, [view("P").model_copy(update={"sequence": 4})])
 
         assert await ports.projects.get("main", "P") == newer
+
+
+class TestAssignments:
+    def assignment(self, task: int = 1, device: str = "W-1", site: str = "main", **fields: Any) -> Assignment:
+        event = assigned(task, device=device)
+        told = {"fence": 1, "open": True, "changed_at": NOON, "assigned": event} | fields
+        return Assignment(site=site, device_id=device, task_id=event.task_id, **told)
+
+    async def save(self, ports: Ports, *assignments: Assignment) -> None:
+        async with ports.transaction() as transaction:
+            await ports.assignments.save(Work(transaction, "/test", NOON), assignments)
+
+    async def test_devices_are_introduced_once_and_for_all(self, ports: Ports) -> None:
+        for site, device_id in (("main", "W-1"), ("main", "W-1"), ("north", "W-1"), ("main", "W-2")):
+            await ports.assignments.introduce(site, device_id)
+
+        assert await ports.assignments.speakers({"W-1", "W-3"}) == {("main", "W-1"), ("north", "W-1")}
+        assert await ports.assignments.speakers(()) == set()
+
+    async def test_found_by_task_whoever_has_it(self, ports: Ports) -> None:
+        first, second = self.assignment(), self.assignment(device="W-2", fence=2)
+        await self.save(ports, first, second, self.assignment(2), self.assignment(site="north"))
+
+        async with ports.transaction() as transaction:
+            found = await ports.assignments.of_tasks(Work(transaction, "/test", NOON), {("main", first.task_id)})
+        assert sorted(found, key=lambda each: each.fence) == [first, second]
+
+    async def test_a_device_is_shown_what_is_open_and_what_was_revoked_since(self, ports: Ports) -> None:
+        old = self.assignment(3, open=False, assigned=None, revoked=revoked(3))
+        new = old.model_copy(update={"task_id": "new", "changed_at": NOON + timedelta(minutes=1)})
+        open_ = self.assignment(1)
+        others = [self.assignment(1, "W-2"), self.assignment(2, open=False), self.assignment(4, site="north")]
+        await self.save(ports, old, new, open_, *others)
+
+        assert await ports.assignments.of_device("main", "W-1", None) == [open_]
+        assert await ports.assignments.of_device("main", "W-1", NOON + timedelta(seconds=1)) == [open_, new]
+        assert await ports.assignments.of_device("main", "W-1", NOON) == [open_, old, new]
+        closed = open_.model_copy(update={"open": False})
+        await self.save(ports, closed)
+        assert await ports.assignments.of_device("main", "W-1", None) == []

@@ -44,12 +44,15 @@ from services.gateway.adapters.memory import (
     MemorySentCommands,
     MemoryStaged,
 )
+from services.gateway.adapters.memory_assignments import MemoryAssignments
 from services.gateway.adapters.memory_dead_letters import MemoryDeadLetters
 from services.gateway.adapters.memory_record import MemoryRecord
 from services.gateway.adapters.memory_webhooks import MemoryDeliveries, MemoryWebhooks
 from services.gateway.api.app import make_app
 from services.gateway.api.changes import names, render
 from services.gateway.api.showing import Showing, ShowingEquipment
+from services.gateway.assignment_handlers import AssignmentProjection
+from services.gateway.assignments import AssignmentStream
 from services.gateway.commands import Commands
 from services.gateway.dead_letter_commands import DeadLetterCommands
 from services.gateway.dead_letter_handlers import DeadLetterProjection
@@ -104,14 +107,18 @@ class World:
         self.staged, self.equipment, self.record = MemoryStaged(), MemoryEquipment(), MemoryRecord()
         self.outcomes, self.kept, self.answers = MemoryOutcomes(), MemorySentCommands(), MemoryAnswers()
         self.hooks = Hooks(MemoryWebhooks(), MemoryDeliveries())
+        self.assignments = MemoryAssignments()
+        projection = AssignmentProjection(self.assignments)
+        self.following = following = AssignmentStream(self.assignments, lambda: NOON)
         self.subscriptions = gateway_routes(
             Projections(self.catalog, self.projects, self.staged, self.outcomes),
             EquipmentProjections(self.equipment, self.answers, self.outcomes),
             RecordHandlers(self.record, self.projects, Notices(self.hooks)),
             ReportProjection(self.outcomes),
+            projection,
         )
         self.letters = MemoryDeadLetters()
-        [self.raw] = raw_routes(DeadLetterProjection(self.letters, "t1."))
+        self.raw, self.tasks = raw_routes(DeadLetterProjection(self.letters, "t1."), projection)
         self.store = MemoryStore()
         self.metrics = Metrics("gateway")
         self.sent: list[Incoming[Any]] = []
@@ -122,14 +129,18 @@ class World:
         self.changes = MemoryChanges()
         showing = render(Showing(self.projects, self.staged), ShowingEquipment(self.equipment), self.letters)
         self.rendered = showing
-        self.live = live = Live(self.changes, names(self.equipment), showing)
+        self.live = live = Live(self.changes, {**names(self.equipment), "assignments": following.noticed}, showing)
         self.app = make_app(
             routes(Health(), self.metrics),
             ReadModels(self.catalog, self.projects, self.staged, self.equipment, self.letters, self.record),
             commands,
             Questions(commands, self.answers, seconds=0.05),
             DeadLetterCommands(self.letters, self.kept, self.outcomes, requests),
-            DeviceMessages(self, self.kept, self.outcomes, Tracer(), self.metrics, publish_seconds=0.05),
+            DeviceMessages(
+                self, self.kept, self.outcomes, self.assignments, Tracer(), self.metrics, publish_seconds=0.05
+            ),
+            self.assignments,
+            following,
             self.changes,
             live,
             WebhookCommands(self.hooks, Targets.parse(TARGETS), requests, lambda: NOON),
@@ -149,6 +160,7 @@ class World:
             self.record,
             self.hooks.webhooks,
             self.hooks.deliveries,
+            self.assignments,
         ):
             vars(store).update(vars(type(store)()))
         self.sent.clear()
@@ -183,6 +195,13 @@ class World:
             for handler, messages in subscription.runs(run):
                 await handler(messages, work)
             assert not work.outgoing
+
+    async def assign(self, *events: Message, site: str = "main") -> None:
+        """Take in what devices are told, all as one run."""
+        run = [cast(RawRecord, encode(event, Cause(site), "/execution")) for event in events]
+        assert self.tasks.concerns is not None
+        async with self.store.transaction() as transaction:
+            await self.tasks.handler(await self.tasks.concerns(run), Work(transaction, "/gateway", NOON))
 
     async def bury(self, *records: RawRecord) -> list[str]:
         """Take dead letters in, all as one run; the ids of all there are of the main site, the newest first."""

@@ -134,3 +134,15 @@ def test_a_subscription_names_topics_or_a_pattern(names: dict[str, Any]) -> None
 
     with pytest.raises(ValueError, match="either topics or a pattern"):
         RawSubscription("odd", handler=take, **names)
+
+
+async def test_what_does_not_concern_the_service_is_passed_over(bench: Bench, reader: Reader) -> None:
+    async def some(run: Sequence[RawRecord]) -> Sequence[RawRecord]:
+        return [record for record in run if record.value == b"a"]
+
+    subscription = RawSubscription("some", TOPICS, reader.handle, concerns=some)
+    processor = RawProcessor("gateway", subscription, bench.store, bench.published, bench.metrics, sleep=bench.sleep)
+    await processor.apply([raw(b"b"), raw(b"a", TOPICS[1])])
+    await processor.apply([raw(b"b")])
+
+    assert reader.runs == [[b"a"]]
