@@ -8,14 +8,16 @@ from typing import Any
 import httpx
 
 from libs.contracts.catalog import DeviceTypePublished
-from libs.contracts.devices import TaskAssigned
+from libs.contracts.devices import TaskAssigned, TaskRevoked
 from libs.contracts.execution import WorkOrderCompleted
 from libs.contracts.topics import EXECUTION_EVENTS
 from libs.kafka.topics import TopicAdmin
+from libs.kernel.clock import rfc3339, utc_now
 from libs.messaging.records import Cause, encode
 from libs.runtime.service import Service
 from services.execution.app import build as build_execution
 from services.execution.settings import ExecutionSettings
+from services.gateway.api.examples import WORD
 from tests.harness import PATIENCE_SECONDS, eventually, running
 from tests.integration.gateway.test_gateway import WAIT, Talk
 from tests.integration.gateway.test_with_execution import PLANNED, PROJECT, TASKS, released
@@ -33,9 +35,13 @@ def states(answer: httpx.Response) -> list[tuple[str, str | None]]:
     return [(item["state"], item["reason"]) for item in answer.json()["items"]]
 
 
-async def followed(client: httpx.AsyncClient, path: str, events: int) -> list[tuple[str, Any]]:
-    """The first events of a stream: their names and data."""
-    found: list[tuple[str, Any]] = []
+Told = list[tuple[str, Any]]
+"""Events of a stream: their names and data."""
+
+
+async def followed(client: httpx.AsyncClient, path: str, enough: Callable[[Told], bool]) -> Told:
+    """What a stream tells until that is enough."""
+    found: Told = []
     async with client.stream("GET", path, headers={"Accept": "text/event-stream"}) as answer:
         assert answer.status_code == 200
         name = ""
@@ -45,7 +51,7 @@ async def followed(client: httpx.AsyncClient, path: str, events: int) -> list[tu
                 name = value
             elif field == "data":
                 found.append((name, json.loads(value)))
-                if len(found) == events:
+                if enough(found):
                     break
     return found
 
@@ -67,7 +73,7 @@ async def test_a_device_over_http(
             return (await client.get("/devices/saw-1")).status_code == 200
 
         await eventually(registered)
-        following = asyncio.create_task(followed(client, "/devices/saw-1/assignments", 2))
+        following = asyncio.create_task(followed(client, "/devices/saw-1/assignments", lambda told: len(told) == 2))
         await released(wire)
 
         async def open_tasks() -> list[str]:
@@ -104,3 +110,45 @@ async def test_a_device_over_http(
         completed = await heard(wire, WorkOrderCompleted, EXECUTION_EVENTS.name)
         assert isinstance(completed, WorkOrderCompleted)
         assert [line.executions_good for line in completed.lines] == [2]
+
+
+async def test_a_device_follows_on_any_instance_and_misses_nothing(
+    gateway: Callable[..., Service], talk_to: Talk, kafka: str, mongodb: str, namespace: str
+) -> None:
+    service, other = gateway(), gateway()
+    await TopicAdmin(kafka, f"{namespace}.").ensure_device_type("saw")
+    floor = build_execution(ExecutionSettings(kafka=kafka, mongodb=mongodb, namespace=namespace, http_port=0))
+    async with running(service) as wire, running(other), running(floor), talk_to(service) as client:
+        await wire.send_record(encode(PLANNED, Cause(), "/test", sequence=1))
+        online = {"type": "device.online.v1", "data": {"device_type": "saw", "slots": 2}}
+        assert (await client.post("/devices/saw-1/status", json=online)).status_code == 202
+        await released(wire)
+        async with talk_to(other) as elsewhere:
+            path = "/devices/saw-1/assignments"
+            await asyncio.wait_for(followed(elsewhere, path, lambda told: len(told) == 2), PATIENCE_SECONDS)
+            before = rfc3339(utc_now())
+
+            async def known() -> bool:
+                return (await client.get(f"/projects/{PROJECT}")).status_code == 200
+
+            await eventually(known)
+
+            # A task is taken away while nobody follows: whoever comes back is told, on another instance.
+            assert (await client.post(f"/tasks/{TASKS[0]}/hold", json=WORD, headers=WAIT)).status_code == 200
+
+            async def left() -> bool:
+                return len((await elsewhere.get(path)).json()["items"]) == 1
+
+            await eventually(left)
+            elsewhere.headers["Last-Event-ID"] = before
+            told = await asyncio.wait_for(followed(elsewhere, path, lambda told: len(told) == 2), PATIENCE_SECONDS)
+            assert [(name, data["task_id"]) for name, data in told] == [
+                (TaskAssigned.TYPE, TASKS[1]),
+                (TaskRevoked.TYPE, TASKS[0]),
+            ]
+
+            # Released, it comes again, under a newer fence; who follows hears of it at once.
+            following = asyncio.create_task(followed(elsewhere, path, lambda told: told[-1][1]["fence"] == 2))
+            assert (await client.post(f"/tasks/{TASKS[0]}/release", json=WORD, headers=WAIT)).status_code == 200
+            name, data = (await asyncio.wait_for(following, PATIENCE_SECONDS))[-1]
+            assert (name, data["task_id"], data["fence"]) == (TaskAssigned.TYPE, TASKS[0], 2)
