@@ -65,7 +65,7 @@ def device_messages_router(messages: DeviceMessages) -> APIRouter:
         summary="Say that a device is there, and how it is",
         status_code=202,
         response_model=MessageSent,
-        responses=answers.SENDING | answers.WITH_BODY,
+        responses=answers.SENDING | answers.WITH_BODY | answers.problems(404),
     )
     async def status(
         posting: Posted,
@@ -89,6 +89,7 @@ def device_messages_router(messages: DeviceMessages) -> APIRouter:
         response_model=ReportAnswers,
         responses=answers.SENDING
         | answers.WITH_BODY
+        | answers.problems(404)
         | {200: {"model": ReportAnswers, "description": "Nothing of it is on its way.", "headers": answers.REPORTED}},
     )
     async def reports(
