@@ -32,6 +32,7 @@ from services.execution.orders.memory import (
 from services.execution.progress.memory import MemoryLedger
 from services.execution.settings import ExecutionSettings
 from services.gateway.adapters import memory as gateway
+from services.gateway.adapters.memory_assignments import MemoryAssignments
 from services.gateway.adapters.memory_dead_letters import MemoryDeadLetters
 from services.gateway.adapters.memory_record import MemoryRecord
 from services.gateway.adapters.memory_webhooks import MemoryDeliveries, MemoryWebhooks
@@ -162,6 +163,7 @@ class StageInMemory(Stage):
                 outcomes=gateway.MemoryOutcomes(),
                 sent=gateway.MemorySentCommands(),
                 answers=gateway.MemoryAnswers(),
+                assignments=MemoryAssignments(),
                 changes=gateway.MemoryChanges(),
                 hooks=Hooks(MemoryWebhooks(), MemoryDeliveries()),
                 targets=Targets(),

@@ -64,7 +64,8 @@ def service(mongodb: str, namespace: str, hot: HotSnapshots) -> Service:
     activations = MongoActivations(backends.database, timedelta(days=backends.settings.keep_days))
     snapshots = MongoSnapshots(backends.database)
     handlers = SnapshotHandlers(activations, snapshots, hot, KEEP_DAYS)
-    return Service(backends, routes(handlers), ticks(handlers), prepare=(activations.prepare, snapshots.prepare))
+    prepare = activations.prepare, snapshots.prepare
+    return Service(backends, subscriptions=routes(handlers), ticks=ticks(handlers), prepare=prepare)
 
 
 class Shelf:
