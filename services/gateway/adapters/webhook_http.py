@@ -44,7 +44,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         raise failure or httpcore.ConnectError(f"{host} has no address")
 
     async def connect_unix_socket(self, *given: Any, **more: Any) -> httpcore.AsyncNetworkStream:
-        raise NotImplementedError("webhooks go over the network")
+        raise httpcore.ConnectError("a webhook goes over the network, never through a socket of this machine")
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
