@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from libs.contracts.base import Message, Problem, dump
+from libs.contracts.dead_letters import ConsumedRecord
 from libs.contracts.envelope import Cause as Cause
 from libs.contracts.envelope import Envelope, Headers, write
 from libs.contracts.reading import sentence
@@ -25,21 +26,8 @@ LARGEST_DEAD_LETTER = 2 * LARGEST_RECORD
 _FRAMING = 64 * 1024
 
 
-class RawRecord(Protocol):
-    """The part of aiokafka's ConsumerRecord that the kernel reads."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Headers: ...
+RawRecord = ConsumedRecord
+"""The part of a consumed record that the kernel reads: the record as Kafka has it, before anything of it is decoded."""
 
 
 def place_of(record: RawRecord) -> str:
